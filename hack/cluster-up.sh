@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Starts the one-node cluster and installs podkeep from an image archive, with
+# its default location on the cluster's S3 gateway.
+# usage: cluster-up.sh IMAGE ARCHIVE
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+image=$1
+archive=$(realpath "$2")
+# shellcheck source=hack/cluster.env
+source hack/cluster.env
+
+(cd tests/cluster && go run ./cmd/cluster up && go run ./cmd/cluster load-image "$archive")
+KUBECONFIG=$(cd tests/cluster && go run ./cmd/cluster kubeconfig)
+export KUBECONFIG
+
+credentials=$(mktemp)
+trap 'rm -f "$credentials"' EXIT
+printf '[default]\naws_access_key_id=%s\naws_secret_access_key=%s\n' "$S3_ACCESS_KEY" "$S3_SECRET_KEY" >"$credentials"
+
+"build/linux-$(go env GOARCH)/podkeep" install \
+  --image "$image" --image-pull-policy IfNotPresent \
+  --provider aws --bucket "$S3_BUCKET" --secret-file "$credentials" \
+  --backup-location-config "region=us-east-1,s3ForcePathStyle=true,s3Url=$S3_URL"

@@ -1,0 +1,73 @@
+// Package arch pins which package may import which.
+package arch
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+)
+
+const module = "github.com/podkeep/podkeep/"
+
+// forbidden lists, per folder, import prefixes it must not reach, even
+// indirectly, with the reason.
+var forbidden = map[string]struct {
+	prefixes []string
+	why      string
+}{
+	"api/...":                    {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go", module + "internal"}, "others import our types"},
+	"internal/selection":         {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
+	"internal/wire":              {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "both sides of a process boundary import it"},
+	"internal/layout":            {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "formats are pure"},
+	"internal/location":          {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
+	"internal/gateconfig":        {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
+	"injector":                   {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "pod in, pod out"},
+	"initwait":                   {[]string{"k8s.io", "sigs.k8s.io", "github.com"}, "it runs in every restored pod"},
+	"mover/...":                  {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go", module + "controllers", module + "nodeagent"}, "it talks by exit code and JSON only"},
+	"nodeagent/...":              {[]string{"github.com/kopia", module + "controllers", module + "webhook", module + "mover"}, "it meets the others in the API objects"},
+	"webhook/...":                {[]string{"github.com/kopia", module + "controllers", module + "nodeagent", module + "mover"}, "it asks internal packages instead"},
+	"controllers/backup/...":     {[]string{"github.com/kopia", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
+	"controllers/restore/...":    {[]string{"github.com/kopia", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
+	"controllers/location/...":   {[]string{"github.com/kopia", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
+	"controllers/repository/...": {[]string{module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
+}
+
+// kopiaImporter is the one folder that may import kopia itself.
+const kopiaImporter = module + "mover"
+
+func TestForbiddenImports(t *testing.T) {
+	t.Parallel()
+	for dir, rule := range forbidden {
+		t.Run(dir, func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+
+			out, err := exec.Command("go", "list", "-deps", module+dir).Output()
+
+			g.Expect(err).NotTo(HaveOccurred())
+			for dep := range strings.Lines(string(out)) {
+				for _, prefix := range rule.prefixes {
+					g.Expect(strings.TrimSpace(dep)).NotTo(HavePrefix(prefix), rule.why)
+				}
+			}
+		})
+	}
+}
+
+func TestOnlyMoverImportsKopia(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"...").Output()
+
+	g.Expect(err).NotTo(HaveOccurred())
+	for line := range strings.Lines(string(out)) {
+		pkg, imports, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if strings.HasPrefix(pkg, kopiaImporter) || strings.HasPrefix(pkg, module+"tests/") {
+			continue
+		}
+		g.Expect(imports).NotTo(ContainSubstring("github.com/kopia/"), pkg+" must go through mover")
+	}
+}
