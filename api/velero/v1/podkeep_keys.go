@@ -1,0 +1,66 @@
+package v1
+
+// Keys of podkeep on namespaces.
+const (
+	// FSBackupLabel is, on a namespace, the policy of file system backup: one of
+	// FSBackupOptIn, FSBackupOptOut and FSBackupOff. Without it, or with any other
+	// value, the server's default holds.
+	FSBackupLabel = "podkeep.io/fs-backup"
+
+	// FSBackupOptIn takes only volumes that their pod lists.
+	FSBackupOptIn = "opt-in"
+
+	// FSBackupOptOut takes all volumes but those that their pod excludes.
+	FSBackupOptOut = "opt-out"
+
+	// FSBackupOff takes no volume of the namespace, whatever pods and backups say.
+	FSBackupOff = "off"
+
+	// RestoringLabel is on a namespace while a restore is active in it. The value
+	// is the name of the restore, through ValidLabelValue.
+	RestoringLabel = "podkeep.io/restoring"
+)
+
+// Annotations of podkeep on application pods.
+const (
+	// SelectedVolumesAnnotation lists the volumes that file system backup takes,
+	// comma separated and sorted. The webhook writes it.
+	SelectedVolumesAnnotation = "podkeep.io/selected-volumes"
+
+	// SkippedVolumesAnnotation lists the volumes that file system backup leaves
+	// out, as volume=Reason, comma separated and sorted. The webhook writes it.
+	SkippedVolumesAnnotation = "podkeep.io/skipped-volumes"
+
+	// SelectionInputsAnnotation is a hash of what the selection was made from. A
+	// selection whose hash no longer fits is computed again.
+	SelectionInputsAnnotation = "podkeep.io/selection-inputs"
+
+	// RestoreVolumesAnnotation lists the volumes that the restore of the pod will
+	// fill, comma separated and sorted. The restore writes it, and the gate waits
+	// for these volumes and no others.
+	RestoreVolumesAnnotation = "podkeep.io/restore-volumes"
+)
+
+// Keys of podkeep on mover pods.
+const (
+	// SlotAnnotation lets the mover move data when its value is SlotGranted.
+	SlotAnnotation = "podkeep.io/slot"
+
+	// SlotGranted is the value of SlotAnnotation that lets the mover move data.
+	SlotGranted = "granted"
+
+	// MoverNodeLabel is the name of the mover's node, through ValidLabelValue.
+	MoverNodeLabel = "podkeep.io/mover-node"
+)
+
+// Keys of podkeep on its own objects.
+const (
+	// VolumeIdentityAnnotation says, on a PodVolumeBackup, what the volume is
+	// beyond the life of a pod: its claim, or the owning workload and the volume's
+	// name. Parent snapshots are found by it.
+	VolumeIdentityAnnotation = "podkeep.io/volume-identity"
+
+	// ConfigLabel marks a ConfigMap that podkeep reads, so that it can be checked
+	// when it is written.
+	ConfigLabel = "podkeep.io/config"
+)
