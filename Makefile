@@ -3,11 +3,16 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+# One set of flags for the image and the tests, so that each package is compiled once.
+export GOFLAGS     := -trimpath -buildvcs=false
+export CGO_ENABLED := 0
+
 BUILD_DIR  := build
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS    := -s -w -X github.com/podkeep/podkeep/internal/version.Version=$(VERSION)
-GO_BUILD   := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
-IMAGE      ?= localhost/podkeep:$(VERSION)
+GO_BUILD   := go build -ldflags '$(LDFLAGS)'
+# IMAGE without a tag gets one from its content, so that a changed image has another name.
+IMAGE      ?= localhost/podkeep
 ARCH       ?= $(shell go env GOARCH)
 CLUSTER    := cd tests/cluster && go run ./cmd/cluster
 TOOLS      := go tool -modfile=hack/tools/go.mod
@@ -28,7 +33,7 @@ demo: cluster-up ## Back up and restore an application on a real one-node cluste
 
 .PHONY: cluster-up
 cluster-up: image ## Start the one-node cluster with podkeep from this tree and an S3 gateway
-	@hack/cluster-up.sh $(IMAGE) $(BUILD_DIR)/podkeep-linux-$(ARCH).tar
+	@hack/cluster-up.sh $(BUILD_DIR)/podkeep-linux-$(ARCH).tar
 
 .PHONY: cluster-down
 cluster-down: ## Remove the cluster and everything it left on this machine

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Starts the one-node cluster and installs podkeep from an image archive, with
 # its default location on the cluster's S3 gateway.
-# usage: cluster-up.sh IMAGE ARCHIVE
+# usage: cluster-up.sh ARCHIVE
 set -euo pipefail
+export GOFLAGS="-trimpath -buildvcs=false" CGO_ENABLED=0
 cd "$(dirname "$0")/.."
 
-image=$1
-archive=$(realpath "$2")
+archive=$(realpath "$1")
+image=$(<"$archive.name")
 # shellcheck source=hack/cluster.env
 source hack/cluster.env
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Generates deepcopy code, CRDs and roles from the markers in the code.
 set -euo pipefail
+export GOFLAGS="-trimpath -buildvcs=false" CGO_ENABLED=0
 cd "$(dirname "$0")/.."
 
 controller_gen=(go tool -modfile=hack/tools/go.mod controller-gen)

@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 step() { printf '[%4ds] %s\n' "$SECONDS" "$*"; }
+export GOFLAGS="-trimpath -buildvcs=false" CGO_ENABLED=0
 cluster() { (cd tests/cluster && go run ./cmd/cluster "$@"); }
 
 step "running the tests that need no cluster"

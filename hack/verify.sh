@@ -2,6 +2,7 @@
 # Checks what a machine can check: format, vet, lint, generated files, import
 # rules. Changes nothing that it does not put back.
 set -euo pipefail
+export GOFLAGS="-trimpath -buildvcs=false" CGO_ENABLED=0
 cd "$(dirname "$0")/.."
 
 step() { printf '[%4ds] %s\n' "$SECONDS" "$*"; }

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -32,6 +33,9 @@ const nonRoot = "65532:65532"
 // kept, so that a ConfigMap which names it works with either image.
 var links = map[string]string{"velero-restore-helper": "/restore-wait"}
 
+// contentTagLength digits of the digest tell images of one machine apart.
+const contentTagLength = 12
+
 type options struct {
 	arch, tag, out string
 	files          []string
@@ -40,8 +44,8 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.arch, "arch", "amd64", "architecture of the binaries")
-	flag.StringVar(&o.tag, "tag", "", "name of the image, for example localhost/podkeep:dev")
-	flag.StringVar(&o.out, "out", "", "archive to write")
+	flag.StringVar(&o.tag, "tag", "", "name of the image; without a tag, for example localhost/podkeep, the content gives one")
+	flag.StringVar(&o.out, "out", "", "archive to write; the image's name is written beside it, with the ending .name")
 	flag.Parse()
 	o.files = flag.Args()
 	if err := run(o); err != nil {
@@ -51,20 +55,26 @@ func main() {
 }
 
 func run(o options) error {
-	tag, err := name.NewTag(o.tag)
-	if err != nil {
-		return fmt.Errorf("parsing --tag %q: %w", o.tag, err)
-	}
 	img, err := build(o)
 	if err != nil {
 		return err
 	}
-	if err := tarball.WriteToFile(o.out, tag, img); err != nil {
-		return fmt.Errorf("writing %s: %w", o.out, err)
-	}
 	digest, err := img.Digest()
 	if err != nil {
 		return fmt.Errorf("computing the digest: %w", err)
+	}
+	if !strings.Contains(o.tag, ":") {
+		o.tag += ":" + digest.Hex[:contentTagLength]
+	}
+	tag, err := name.NewTag(o.tag, name.StrictValidation)
+	if err != nil {
+		return fmt.Errorf("parsing --tag %q: %w", o.tag, err)
+	}
+	if err := tarball.WriteToFile(o.out, tag, img); err != nil {
+		return fmt.Errorf("writing %s: %w", o.out, err)
+	}
+	if err := os.WriteFile(o.out+".name", []byte(o.tag+"\n"), 0o600); err != nil {
+		return fmt.Errorf("writing the image's name: %w", err)
 	}
 	fmt.Printf("%s %s %s\n", o.out, tag, digest)
 	return nil

@@ -19,25 +19,25 @@ import (
 )
 
 // fixture is a file that Velero 1.18 wrote, not compressed.
-func fixture(t testing.TB, name string) []byte {
-	t.Helper()
+func fixture(tb testing.TB, name string) []byte {
+	tb.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", "velero-1.18", name))
-	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	NewWithT(tb).Expect(err).NotTo(HaveOccurred())
 	return b
 }
 
-func compress(t testing.TB, content []byte) []byte {
-	t.Helper()
+func compress(tb testing.TB, content []byte) []byte {
+	tb.Helper()
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	_, err := w.Write(content)
-	NewWithT(t).Expect(errors.Join(err, w.Close())).To(Succeed())
+	NewWithT(tb).Expect(errors.Join(err, w.Close())).To(Succeed())
 	return b.Bytes()
 }
 
-func decompress(t testing.TB, content []byte) string {
-	t.Helper()
-	g := NewWithT(t)
+func decompress(tb testing.TB, content []byte) string {
+	tb.Helper()
+	g := NewWithT(tb)
 	r, err := gzip.NewReader(bytes.NewReader(content))
 	g.Expect(err).NotTo(HaveOccurred())
 	b, err := io.ReadAll(r)
@@ -45,11 +45,11 @@ func decompress(t testing.TB, content []byte) string {
 	return string(b)
 }
 
-func encode(t testing.TB, v any) string {
-	t.Helper()
+func encode(tb testing.TB, v any) string {
+	tb.Helper()
 	var b bytes.Buffer
-	NewWithT(t).Expect(EncodeJSONGzip(&b, v)).To(Succeed())
-	return decompress(t, b.Bytes())
+	NewWithT(tb).Expect(EncodeJSONGzip(&b, v)).To(Succeed())
+	return decompress(tb, b.Bytes())
 }
 
 // What Velero wrote, read and written again, is the same byte for byte.

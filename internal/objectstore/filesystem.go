@@ -138,7 +138,7 @@ func writeAll(file *os.File, body io.Reader) error {
 
 // contextReader ends a copy when the context ends.
 type contextReader struct {
-	ctx    context.Context //nolint:containedctx // lives for one copy
+	ctx    context.Context // lives for one copy
 	reader io.Reader
 }
 

@@ -45,7 +45,7 @@ type s3 struct {
 	core   minio.Core
 	bucket string
 	root   string // "" or with a trailing slash
-	place  string // for errors: s3://bucket/root at host
+	host   string // for errors
 }
 
 func newS3(l location.Location) (*s3, error) {
@@ -80,7 +80,7 @@ func newS3(l location.Location) (*s3, error) {
 		core:   minio.Core{Client: client},
 		bucket: l.Bucket,
 		root:   l.Root(),
-		place:  endpoint.Host,
+		host:   endpoint.Host,
 	}, nil
 }
 
@@ -124,7 +124,7 @@ func s3Transport(l location.Location) (*http.Transport, error) {
 		TLSClientConfig: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			RootCAs:            roots,
-			InsecureSkipVerify: insecure, //nolint:gosec // asked for by spec.config
+			InsecureSkipVerify: insecure, // asked for by spec.config
 		},
 	}, nil
 }
@@ -147,7 +147,7 @@ func certificateAuthorities(pem []byte) (*x509.CertPool, error) {
 
 // failed wraps an error with what was done and to which place.
 func (s *s3) failed(doing, key string, err error) error {
-	return fmt.Errorf("%s s3://%s/%s%s at %s: %w", doing, s.bucket, s.root, key, s.place, classifyS3(err))
+	return fmt.Errorf("%s s3://%s/%s%s at %s: %w", doing, s.bucket, s.root, key, s.host, classifyS3(err))
 }
 
 // Put implements Store. Small objects go in one request, which the client

@@ -63,6 +63,7 @@ func get(t *testing.T, s objectstore.Store, key string) string {
 }
 
 func putGet(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	g := NewWithT(t)
 
 	put(t, s, "backups/a/a.tar.gz", "content")
@@ -73,17 +74,19 @@ func putGet(t *testing.T, s objectstore.Store) {
 }
 
 func putEmpty(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	put(t, s, "empty", "")
 
 	NewWithT(t).Expect(get(t, s, "empty")).To(BeEmpty())
 }
 
 func putLarge(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	g := NewWithT(t)
 	const size = 17<<20 + 1 // more than one part
 	content := make([]byte, size)
 	for i := range content {
-		content[i] = byte(rand.Uint32()) //nolint:gosec // test data
+		content[i] = byte(rand.Uint32())
 	}
 
 	err := s.Put(t.Context(), "large", iotest.OneByteReader(bytes.NewReader(content[:1])))
@@ -96,6 +99,7 @@ func putLarge(t *testing.T, s objectstore.Store) {
 }
 
 func putReplaces(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	put(t, s, "a/b", "a longer old content")
 	put(t, s, "a/b", "new")
 
@@ -105,6 +109,7 @@ func putReplaces(t *testing.T, s objectstore.Store) {
 var errBody = errors.New("body broke")
 
 func putFails(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	g := NewWithT(t)
 
 	err := s.Put(t.Context(), "a/b", io.MultiReader(strings.NewReader("half"), iotest.ErrReader(errBody)))
@@ -115,6 +120,7 @@ func putFails(t *testing.T, s objectstore.Store) {
 }
 
 func putFailsLate(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	g := NewWithT(t)
 	put(t, s, "a/b", "old")
 	half := bytes.NewReader(make([]byte, 20<<20)) // some parts have been sent
@@ -127,6 +133,7 @@ func putFailsLate(t *testing.T, s objectstore.Store) {
 }
 
 func putCanceled(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	g := NewWithT(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	body := io.MultiReader(bytes.NewReader(make([]byte, 2<<20)), readFunc(func([]byte) (int, error) {
@@ -145,6 +152,7 @@ type readFunc func([]byte) (int, error)
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
 func getMissing(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	g := NewWithT(t)
 	put(t, s, "a/b", "x")
 
@@ -156,6 +164,7 @@ func getMissing(t *testing.T, s objectstore.Store) {
 }
 
 func exists(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	g := NewWithT(t)
 	put(t, s, "a/b", "x")
 
@@ -166,6 +175,7 @@ func exists(t *testing.T, s objectstore.Store) {
 }
 
 func list(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	g := NewWithT(t)
 	for _, key := range []string{"backups/b/2", "backups/b/1", "backups/a/1", "backups/a-b/1", "restores/a/1"} {
 		put(t, s, key, "x")
@@ -178,6 +188,7 @@ func list(t *testing.T, s objectstore.Store) {
 }
 
 func listMany(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	g := NewWithT(t)
 	const n = 1100 // S3 pages by 1000
 	want := make([]string, n)
@@ -190,6 +201,7 @@ func listMany(t *testing.T, s objectstore.Store) {
 }
 
 func commonPrefixes(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	g := NewWithT(t)
 	for _, key := range []string{"loose", "backups/a/1", "backups/a/b/2", "backups/b/1", "backups/loose", "kopia/ns/p"} {
 		put(t, s, key, "x")
@@ -203,6 +215,7 @@ func commonPrefixes(t *testing.T, s objectstore.Store) {
 }
 
 func deleteObject(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	g := NewWithT(t)
 	put(t, s, "backups/a/1", "x")
 	put(t, s, "backups/b/1", "x")
@@ -214,6 +227,7 @@ func deleteObject(t *testing.T, s objectstore.Store) {
 }
 
 func deleteMissing(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	g := NewWithT(t)
 	put(t, s, "a/b", "x")
 
@@ -224,6 +238,7 @@ func deleteMissing(t *testing.T, s objectstore.Store) {
 }
 
 func badKeys(t *testing.T, s objectstore.Store) {
+	t.Helper()
 	g := NewWithT(t)
 	for _, key := range []string{"", ".", "/a", "../a", "a/../b", "a//b", "a/", "a/."} {
 		_, getErr := s.Get(t.Context(), key)

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/config/install"
+)
+
+// Exit codes of commands that wait, besides exitOK and exitFailed.
+const (
+	exitPartiallyFailed = 2
+	exitInterrupted     = 130 // as a shell reports a command that Ctrl-C has ended
+)
+
+// session is what client commands have of the outside world.
+type session struct {
+	connect   func() (client.WithWatch, error)
+	namespace func() (string, error)
+	clock     clock.WithTicker
+	terminal  func(io.Writer) *terminal // nil when the writer is none
+}
+
+// clientCommands are the commands that people call from day to day.
+func clientCommands(f *factory) []*cobra.Command {
+	s := &session{
+		namespace: f.Namespace,
+		clock:     clock.RealClock{},
+		terminal:  func(w io.Writer) *terminal { return openTerminal(w, f.env) },
+	}
+	s.connect = func() (client.WithWatch, error) {
+		silenceLibraries()
+		return f.Client()
+	}
+	return s.commands()
+}
+
+func (s *session) commands() []*cobra.Command {
+	commands := []*cobra.Command{
+		newBackupCommand(s), newRestoreCommand(s), newBackupLocationCommand(s), newRepoCommand(s),
+		newGetCommand(s), newDescribeCommand(s), newCreateCommand(s),
+		newVersionCommand(s), newCompletionCommand(),
+	}
+	for _, c := range commands {
+		c.GroupID = groupClient
+		setUsageErrors(c)
+	}
+	return commands
+}
+
+// silenceLibraries keeps client-go and controller-runtime from writing into what
+// people read: what matters of their errors, commands return.
+func silenceLibraries() {
+	klog.SetLogger(logr.Discard())
+	ctrl.SetLogger(logr.Discard())
+}
+
+// setUsageErrors makes a command and those below it name the next step when they
+// are called in a wrong way.
+func setUsageErrors(cmd *cobra.Command) {
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; list the flags with: %s --help", err, c.CommandPath())
+	})
+}
+
+// group makes a command that only holds others.
+func group(cmd *cobra.Command, subcommands ...*cobra.Command) *cobra.Command {
+	cmd.Args = func(c *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("unknown command %q; list the commands with: %s --help", c.CommandPath()+" "+args[0], c.CommandPath())
+		}
+		return nil
+	}
+	cmd.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	cmd.AddCommand(subcommands...)
+	return cmd
+}
+
+// nameArgument wants exactly one argument, a name.
+func nameArgument(what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			return nil
+		}
+		return fmt.Errorf("%d names given, 1 wanted; name the %s: %s", len(args), what, c.UseLine())
+	}
+}
+
+// cluster is one installation and a connection to it.
+type cluster struct {
+	client.WithWatch
+	namespace string
+}
+
+func (s *session) open() (cluster, error) {
+	namespace, err := s.namespace()
+	if err != nil {
+		return cluster{}, err
+	}
+	c, err := s.connect()
+	return cluster{WithWatch: c, namespace: namespace}, err
+}
+
+// command is how podkeep is called for this installation.
+func (t cluster) command() string { return commandFor(t.namespace) }
+
+func commandFor(namespace string) string {
+	if namespace == install.DefaultNamespace {
+		return "podkeep"
+	}
+	return "podkeep -n " + namespace
+}
+
+// explain turns an error of the API into a sentence that ends in the next
+// command. name is "" when the request was not for a single object.
+func (t cluster) explain(ctx context.Context, err error, k kind, name string) error {
+	switch {
+	case err == nil:
+		return nil
+	case isNotInstalled(err):
+		return errors.New("podkeep is not installed in this cluster; install it with: podkeep install")
+	case apierrors.IsNotFound(err) && isNamespaceMissing(err):
+		return fmt.Errorf("namespace %q does not exist; %s", t.namespace, t.elsewhereOr(ctx, "install podkeep with: podkeep install"))
+	case apierrors.IsNotFound(err):
+		return fmt.Errorf("%s %q not found in namespace %s; %s", k.name, name, t.namespace,
+			t.elsewhereOr(ctx, fmt.Sprintf("list %s with: %s %s get", k.plural, t.command(), k.verb)))
+	case apierrors.IsAlreadyExists(err):
+		return fmt.Errorf("%s %q already exists; choose another name, or look at it with: %s %s", k.name, name, t.command(), k.look(name))
+	case apierrors.IsForbidden(err):
+		return fmt.Errorf("%w; see what you may do with: kubectl auth can-i --list -n %s", err, t.namespace)
+	case apierrors.IsUnauthorized(err):
+		return fmt.Errorf("the cluster does not accept your credentials: %w; check them with: kubectl auth whoami", err)
+	case isUnreachable(err):
+		return fmt.Errorf("the cluster does not answer: %w; check it with: kubectl cluster-info", err)
+	default:
+		return err
+	}
+}
+
+// elsewhereOr points to an installation in another namespace when there is none
+// in this one; otherwise it is the given next step.
+func (t cluster) elsewhereOr(ctx context.Context, next string) string {
+	if others := t.elsewhere(ctx); len(others) > 0 {
+		return fmt.Sprintf("podkeep is not installed there but in namespace %s: pass -n %s", strings.Join(others, ", "), others[0])
+	}
+	return next
+}
+
+// elsewhere returns the namespaces that hold a server when this one does not. It
+// is a hint only, so people who may not list Deployments do without.
+func (t cluster) elsewhere(ctx context.Context) []string {
+	servers := &appsv1.DeploymentList{}
+	err := t.List(ctx, servers, client.MatchingLabels{velerov1.ComponentLabel: velerov1.ComponentLabelValue})
+	if err != nil {
+		return nil
+	}
+	var namespaces []string
+	for _, d := range servers.Items {
+		if d.Name == install.ServerName {
+			namespaces = append(namespaces, d.Namespace)
+		}
+	}
+	if slices.Contains(namespaces, t.namespace) {
+		return nil
+	}
+	slices.Sort(namespaces)
+	return namespaces
+}
+
+// isNotInstalled reports whether the cluster does not know podkeep's kinds.
+func isNotInstalled(err error) bool {
+	if meta.IsNoMatchError(err) {
+		return true
+	}
+	// A kind that went away after discovery: 404 without the name of an object.
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	return ok && apierrors.IsNotFound(err) && (status.ErrStatus.Details == nil || status.ErrStatus.Details.Name == "")
+}
+
+func isNamespaceMissing(err error) bool {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	return ok && status.ErrStatus.Details != nil && status.ErrStatus.Details.Kind == "namespaces"
+}
+
+func isUnreachable(err error) bool {
+	return utilnet.IsConnectionRefused(err) || utilnet.IsConnectionReset(err) || utilnet.IsTimeout(err) || utilnet.IsProbableEOF(err)
+}

@@ -1,0 +1,87 @@
+// Package install builds the objects of a podkeep installation.
+//
+// It is pure: Objects returns what should exist, "podkeep install" applies it or
+// prints it. Names that other tools look up (Deployment velero, DaemonSet
+// node-agent, volume host-pods, the Secrets) are Velero's; see docs/install.md.
+package install
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/podkeep/podkeep/webhook/registration"
+)
+
+// Names of the installation's objects. Velero's clients look up the first five.
+const (
+	ServerName                  = "velero"
+	NodeAgentName               = "node-agent"
+	HostPodsVolume              = "host-pods"
+	CredentialsSecret           = "cloud-credentials"
+	RepositorySecret            = "velero-repo-credentials"
+	WebhookName                 = registration.ServiceName
+	CredentialsKey              = "cloud"
+	RepositoryPasswordKey       = "repository-password"
+	DefaultLocation             = "default"
+	DefaultNamespace            = "velero"
+	DefaultKubeletRoot          = "/var/lib/kubelet"
+	credentialsDir              = "/credentials"
+	hostPodsDir                 = "/host_pods"
+	locationVolume              = "location"
+	componentLabel              = "component"
+	componentLabelValue         = "velero"
+	webhookReplicas             = 2
+	webhookPort                 = 9443
+	metricsPort                 = 8085
+	healthPort                  = 8086
+	nonRootUser           int64 = 65532
+)
+
+// Options says what to install. The zero value of a field is its default.
+type Options struct {
+	Namespace string // default DefaultNamespace
+	Image     string // required
+
+	// ImagePullPolicy is for all of podkeep's pods; "" leaves it to Kubernetes.
+	ImagePullPolicy corev1.PullPolicy
+
+	Location *Location // nil installs no default storage location
+
+	// Credentials is the content of the cloud credentials file; nil creates no
+	// Secret, for identities that the cloud attaches to the pods.
+	Credentials []byte
+
+	// RepositoryPassword is for a new installation; an existing Secret is kept.
+	RepositoryPassword []byte
+
+	KubeletRootDir           string // default DefaultKubeletRoot
+	NodeAgentConfigMap       string // name of the node agent's ConfigMap; "" means none
+	PrivilegedNodeAgent      bool
+	DefaultVolumesToFSBackup bool
+
+	// ServerArgs are passed to the server as they are.
+	ServerArgs []string
+}
+
+// Location is the storage location "default".
+type Location struct {
+	Provider string // aws or filesystem
+	Bucket   string
+	Prefix   string
+	Config   map[string]string
+	CACert   []byte // PEM
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Image == "" {
+		return o, fmt.Errorf("image: Required value: name podkeep's image, for example registry.example.com/podkeep:v0.1.0")
+	}
+	if o.Namespace == "" {
+		o.Namespace = DefaultNamespace
+	}
+	if o.KubeletRootDir == "" {
+		o.KubeletRootDir = DefaultKubeletRoot
+	}
+	return o, nil
+}

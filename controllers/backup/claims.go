@@ -1,0 +1,254 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/itemlog"
+	"github.com/podkeep/podkeep/internal/layout"
+)
+
+// claimBound is the phase of a claim that has a volume (k8s.io/api/core/v1,
+// ClaimBound).
+const claimBound = "Bound"
+
+// claim is what is kept of a PersistentVolumeClaim while items are collected: a
+// few hundred bytes each. It is the part of a backup that memory grows with.
+type claim struct {
+	namespace string
+	name      string
+	uid       types.UID
+	block     bool
+	excluded  string  // why the claim is not in the backup, or ""
+	volume    *volume // nil when it is not bound, or the volume could not be read
+
+	// taken says that a pod volume backup has the data.
+	taken bool
+
+	// skips say why pods that mount the claim did not give its data.
+	skips []string
+}
+
+// volume is what is kept of a PersistentVolume.
+type volume struct {
+	name          string
+	hostPath      bool
+	reclaimPolicy string
+	labels        map[string]string
+	found         bool // it has been read
+	archived      bool // it is in the backup
+}
+
+// claimKey names a claim.
+type claimKey struct{ namespace, name string }
+
+// claims finds claims by their name, and by the volume they are bound to.
+type claims struct {
+	byKey    map[claimKey]*claim
+	byVolume map[string]*claim
+}
+
+func newClaims() *claims {
+	return &claims{byKey: map[claimKey]*claim{}, byVolume: map[string]*claim{}}
+}
+
+func (c *claims) add(cl *claim) {
+	c.byKey[claimKey{cl.namespace, cl.name}] = cl
+	if cl.volume != nil {
+		c.byVolume[cl.volume.name] = cl
+	}
+}
+
+// find returns nil for a claim that has not been read.
+func (c *claims) find(namespace, name string) *claim {
+	return c.byKey[claimKey{namespace, name}]
+}
+
+// sorted returns all claims by namespace and name.
+func (c *claims) sorted() []*claim {
+	return slices.SortedFunc(maps.Values(c.byKey), func(a, b *claim) int {
+		return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
+	})
+}
+
+// newClaim reads the facts of a claim item.
+func newClaim(u *unstructured.Unstructured, excluded string) *claim {
+	mode, _, _ := unstructured.NestedString(u.Object, "spec", "volumeMode")
+	c := &claim{namespace: u.GetNamespace(), name: u.GetName(), uid: u.GetUID(), block: mode == "Block", excluded: excluded}
+	if name := boundVolume(u); name != "" {
+		c.volume = &volume{name: name}
+	}
+	return c
+}
+
+// boundVolume returns the volume of a claim that is bound, or "".
+func boundVolume(u *unstructured.Unstructured) string {
+	phase, _, _ := unstructured.NestedString(u.Object, "status", "phase")
+	name, _, _ := unstructured.NestedString(u.Object, "spec", "volumeName")
+	if phase != claimBound {
+		return ""
+	}
+	return name
+}
+
+// setFacts reads the facts of a volume item.
+func (v *volume) setFacts(u *unstructured.Unstructured) {
+	_, v.hostPath, _ = unstructured.NestedMap(u.Object, "spec", "hostPath")
+	v.reclaimPolicy, _, _ = unstructured.NestedString(u.Object, "spec", "persistentVolumeReclaimPolicy")
+	v.labels = u.GetLabels()
+	v.found = true
+}
+
+// info is what the volume info of a backup says of the volume.
+func (v *volume) info() *layout.PVInfo {
+	return &layout.PVInfo{ReclaimPolicy: v.reclaimPolicy, Labels: v.labels}
+}
+
+// staleLabels are those that an earlier restore has left on a claim.
+var staleLabels = []string{velerov1.BackupNameLabel, velerov1.RestoreNameLabel}
+
+// cleanClaim removes from a bound claim what would make a restored one be filled
+// or bound in another way (velero-facts §1.4). The selector stays where the
+// storage class is the empty string, because then it chooses among volumes that
+// people have made.
+func cleanClaim(u *unstructured.Unstructured) {
+	if boundVolume(u) == "" {
+		return
+	}
+	unstructured.RemoveNestedField(u.Object, "spec", "dataSource")
+	unstructured.RemoveNestedField(u.Object, "spec", "dataSourceRef")
+	class, found, _ := unstructured.NestedString(u.Object, "spec", "storageClassName")
+	if !found || class != "" {
+		unstructured.RemoveNestedField(u.Object, "spec", "selector")
+	}
+	for _, key := range staleLabels {
+		unstructured.RemoveNestedField(u.Object, "metadata", "labels", key)
+	}
+}
+
+// collectClaims writes all claims and then the volumes they are bound to. They
+// come before the pods, so that each pod can be judged, and the data of its
+// volumes move, as soon as it is read.
+func (c *collector) collectClaims(ctx context.Context) error {
+	err := c.list(ctx, claimsResource, func(u *unstructured.Unstructured) error {
+		_, err := c.addClaim(ctx, u)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if c.filter.includesAll() {
+		return c.listVolumes(ctx)
+	}
+	for _, cl := range c.claims.sorted() {
+		if err := c.getVolume(ctx, cl); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addClaim writes a claim and remembers its facts. A claim that is excluded is
+// remembered too: pods may mount it.
+func (c *collector) addClaim(ctx context.Context, u *unstructured.Unstructured) (*claim, error) {
+	cl := newClaim(u, c.exclusion(u))
+	cl.taken = c.volumes.resumed[claimKey{cl.namespace, cl.name}]
+	c.claims.add(cl)
+	if cl.excluded != "" {
+		c.logExcluded(claimsResource, u, cl.excluded)
+		return cl, nil
+	}
+	cleanClaim(u)
+	return cl, c.out.add(ctx, claimsResource, u)
+}
+
+// listVolumes reads the volumes of all claims by one list.
+func (c *collector) listVolumes(ctx context.Context) error {
+	err := c.listIn(ctx, volumesResource, "", func(u *unstructured.Unstructured) error {
+		cl := c.claims.byVolume[u.GetName()]
+		if cl == nil {
+			return nil // nobody in the backup needs it
+		}
+		return c.addVolume(ctx, cl, u)
+	})
+	if err != nil {
+		return err
+	}
+	for _, cl := range c.claims.sorted() {
+		if cl.volume != nil && !cl.volume.found {
+			// Bound after the list had passed, or gone.
+			if err := c.getVolume(ctx, cl); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// getVolume reads the volume of one claim.
+func (c *collector) getVolume(ctx context.Context, cl *claim) error {
+	if cl.volume == nil || cl.volume.found {
+		return nil
+	}
+	u, err := c.lister.get(ctx, volumesResource, "", cl.volume.name)
+	if err == nil {
+		return c.addVolume(ctx, cl, u)
+	}
+	if ctx.Err() != nil {
+		return err
+	}
+	entry := itemlog.Entry{
+		Namespace: cl.namespace, Resource: claimsResource.Resource, Name: cl.name,
+		Message: fmt.Sprintf("Reading volume %s of the claim failed", cl.volume.name), Err: err,
+	}
+	cl.volume = nil
+	if apierrors.IsNotFound(err) {
+		c.log.Warn(entry)
+	} else {
+		c.log.Error(entry)
+	}
+	return nil
+}
+
+func (c *collector) addVolume(ctx context.Context, cl *claim, u *unstructured.Unstructured) error {
+	cl.volume.setFacts(u)
+	reason := c.exclusion(u)
+	if reason == "" {
+		reason = cl.excluded
+	}
+	if reason != "" {
+		c.logExcluded(volumesResource, u, reason)
+		return nil
+	}
+	cl.volume.archived = true
+	return c.out.add(ctx, volumesResource, u)
+}
+
+// claimOf returns the claim of a pod's volume. One that was made after the
+// claims were listed is read now, and is in the backup with its pod. It is nil
+// when there is no such claim.
+func (c *collector) claimOf(ctx context.Context, namespace, name string) (*claim, error) {
+	if cl := c.claims.find(namespace, name); cl != nil {
+		return cl, nil
+	}
+	u, err := c.lister.get(ctx, claimsResource, namespace, name)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("getting claim %s/%s: %w", namespace, name, err)
+	}
+	cl, err := c.addClaim(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	return cl, c.getVolume(ctx, cl)
+}

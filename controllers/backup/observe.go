@@ -1,0 +1,136 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/layout"
+	"github.com/podkeep/podkeep/internal/objectstore"
+)
+
+// observe reads the cluster and, when the step depends on it, object storage. It
+// decides nothing.
+func (r *Reconciler) observe(ctx context.Context, b *velerov1.Backup) (observed, error) {
+	o := observed{
+		backup:         b,
+		now:            r.Clock.Now(),
+		volumeTimeout:  volumeTimeoutOf(b, r.Options.FSBackupTimeout),
+		storageTimeout: r.Options.StorageTimeout,
+		location:       b.Spec.StorageLocation,
+		slotFree:       len(r.collections) < cap(r.collections),
+	}
+	var err error
+	if o.volumes, err = r.volumesOf(ctx, b); err != nil {
+		return o, err
+	}
+	if isLive(b) && !isStarted(b) {
+		if err := r.observeProblems(ctx, &o); err != nil {
+			return o, err
+		}
+	}
+	if needsStored(o) {
+		if err := r.observeStored(ctx, &o); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// volumesOf returns the pod volume backups of a backup, by name. That all are
+// finished is believed only to the API server: the cache may not know the newest
+// ones yet.
+func (r *Reconciler) volumesOf(ctx context.Context, b *velerov1.Backup) ([]velerov1.PodVolumeBackup, error) {
+	volumes, err := listVolumes(ctx, r.Client, b)
+	if err == nil && isLive(b) && isCollected(b) && len(unfinished(volumes)) == 0 {
+		return listVolumes(ctx, r.Reader, b)
+	}
+	return volumes, err
+}
+
+func listVolumes(ctx context.Context, reader client.Reader, b *velerov1.Backup) ([]velerov1.PodVolumeBackup, error) {
+	list := &velerov1.PodVolumeBackupList{}
+	err := reader.List(ctx, list, client.InNamespace(b.Namespace), client.MatchingLabels{velerov1.BackupUIDLabel: string(b.UID)})
+	if err != nil {
+		return nil, fmt.Errorf("listing pod volume backups: %w", err)
+	}
+	slices.SortFunc(list.Items, func(a, b velerov1.PodVolumeBackup) int { return cmp.Compare(a.Name, b.Name) })
+	return list.Items, nil
+}
+
+func (r *Reconciler) observeProblems(ctx context.Context, o *observed) error {
+	o.problems = validate(o.backup)
+	locations := &velerov1.BackupStorageLocationList{}
+	if err := r.Client.List(ctx, locations, client.InNamespace(r.Namespace)); err != nil {
+		return fmt.Errorf("listing backup storage locations: %w", err)
+	}
+	o.location = chooseLocation(o.backup, locations.Items, r.Options.DefaultLocation)
+	o.problems = append(o.problems, validateLocation(o.location, findLocation(locations.Items, o.location))...)
+	return nil
+}
+
+// chooseLocation is the location that the backup names, or the one marked as the
+// default (the first by name, should there be several), or the fallback.
+func chooseLocation(b *velerov1.Backup, locations []velerov1.BackupStorageLocation, fallback string) string {
+	if b.Spec.StorageLocation != "" {
+		return b.Spec.StorageLocation
+	}
+	var defaults []string
+	for _, l := range locations {
+		if l.Spec.Default {
+			defaults = append(defaults, l.Name)
+		}
+	}
+	if len(defaults) == 0 {
+		return fallback
+	}
+	return slices.Min(defaults)
+}
+
+func findLocation(locations []velerov1.BackupStorageLocation, name string) *velerov1.BackupStorageLocation {
+	i := slices.IndexFunc(locations, func(l velerov1.BackupStorageLocation) bool { return l.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &locations[i]
+}
+
+// observeStored looks for the final backup of this name. A failure of object
+// storage is a fact, not an error.
+func (r *Reconciler) observeStored(ctx context.Context, o *observed) error {
+	stored, err := r.readStored(ctx, o.location, o.backup.Name)
+	if failed, ok := errors.AsType[*storageError](err); ok {
+		o.storageErr = failed
+		return nil
+	}
+	o.stored = stored
+	return err
+}
+
+func (r *Reconciler) readStored(ctx context.Context, location, name string) (*velerov1.Backup, error) {
+	store, err := r.openStore(ctx, location)
+	if err != nil {
+		return nil, err
+	}
+	body, err := store.Get(ctx, layout.BackupMetadata(name))
+	if errors.Is(err, objectstore.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, newStorageError(ctx, err)
+	}
+	defer closeQuietly(ctx, body)
+
+	stored, err := layout.DecodeBackup(body)
+	if errors.Is(err, layout.ErrCorrupt) || errors.Is(err, layout.ErrTooLarge) {
+		// Somebody's file lies there all the same; it is not ours, and not
+		// replaced.
+		return &velerov1.Backup{}, nil
+	}
+	return stored, newStorageError(ctx, err)
+}

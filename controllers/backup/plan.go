@@ -1,0 +1,243 @@
+package backup
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+)
+
+// cancelGrace is how long canceled volumes may take to stop after the timeout.
+// Movers stop within seconds; a node that is gone for minutes will not tell.
+const cancelGrace = 5 * time.Minute
+
+// observed is all plan may look at. observe fills it, nobody changes it after.
+type observed struct {
+	backup *velerov1.Backup
+	now    time.Time
+
+	// problems are what is wrong with the spec or with the location it names. They
+	// are looked for only before the start.
+	problems []string
+
+	// slotFree says that one more backup may be collected now.
+	slotFree bool
+
+	// location is the name of the location the backup goes to.
+	location string
+
+	// volumes are the pod volume backups of this backup.
+	volumes []velerov1.PodVolumeBackup
+
+	// stored is the final backup of this name in object storage, or nil. It is
+	// looked for only before the start and before the finish.
+	stored *velerov1.Backup
+
+	// storageErr says why object storage could not be asked for stored.
+	storageErr error
+
+	// volumeTimeout bounds the time from the start to the end of all volumes,
+	// storageTimeout the time for which object storage may fail.
+	volumeTimeout  time.Duration
+	storageTimeout time.Duration
+}
+
+type action string
+
+const (
+	actNothing       action = "Nothing"
+	actReject        action = "Reject"
+	actFail          action = "Fail"
+	actStart         action = "Start"
+	actCollect       action = "Collect"
+	actCancelVolumes action = "CancelVolumes"
+	actFinish        action = "Finish"
+	actAdopt         action = "AdoptStored"
+	actRetryStorage  action = "RetryStorage"
+)
+
+// step is the one thing to do now, and why.
+type step struct {
+	action  action
+	reason  string        // condition reason, from api/velero/v1
+	message string        // for people; says what the reason leaves out
+	after   time.Duration // look again after; 0 means when a watched object changes
+}
+
+// plan decides the next step. Each case is one row of the state table in
+// docs/backup.md.
+func plan(o observed) step {
+	b := o.backup
+	switch {
+	case b.DeletionTimestamp != nil || isOthers(b):
+		return step{action: actNothing}
+	case b.Status.Phase == velerov1.BackupPhaseFailed && len(toCancel(o.volumes)) > 0:
+		return step{action: actCancelVolumes, reason: velerov1.ReasonFailed}
+	case b.IsFinished():
+		return step{action: actNothing}
+	case len(o.problems) > 0:
+		return step{action: actReject, reason: velerov1.ReasonInvalidSpec, message: strings.Join(o.problems, "; ")}
+	case o.storageErr != nil:
+		return storageStep(o)
+	case o.stored != nil && o.stored.UID == b.UID:
+		return step{action: actAdopt}
+	case o.stored != nil:
+		return step{action: actFail, reason: velerov1.ReasonBackupExists, message: messageExists}
+	case !isStarted(b):
+		return step{action: actStart, reason: velerov1.ReasonCollecting}
+	case !isCollected(b):
+		return collectStep(o)
+	default:
+		return volumesStep(o)
+	}
+}
+
+// slotPollInterval is how often a backup asks whether it may be collected. What
+// it waits for are other backups, whose changes do not trigger it.
+const slotPollInterval = time.Second
+
+// collectStep is the part of plan in which items are read. A backup that has
+// waited says that it does no longer, before the minutes that reading may take.
+func collectStep(o observed) step {
+	switch {
+	case !o.slotFree:
+		return step{
+			action: actNothing, reason: velerov1.ReasonWaitingForSlot, message: "waiting for other backups to be collected",
+			after: slotPollInterval,
+		}
+	case waitedForSlot(o.backup):
+		return step{action: actNothing, reason: velerov1.ReasonCollecting}
+	default:
+		return step{action: actCollect, reason: velerov1.ReasonCollecting}
+	}
+}
+
+func waitedForSlot(b *velerov1.Backup) bool {
+	c := meta.FindStatusCondition(b.Status.Conditions, velerov1.ConditionItemsCollected)
+	return c != nil && c.Reason == velerov1.ReasonWaitingForSlot
+}
+
+// messageExists is Velero's text, which scripts look for.
+const messageExists = "backup already exists in object storage"
+
+// volumesStep is the part of plan between the end of collecting and the end of
+// the backup.
+func volumesStep(o observed) step {
+	deadline := o.backup.Status.StartTimestamp.Add(o.volumeTimeout)
+	switch {
+	case len(unfinished(o.volumes)) == 0:
+		return step{action: actFinish, reason: velerov1.ReasonUploading}
+	case o.now.Before(deadline):
+		return step{action: actNothing, reason: velerov1.ReasonWaitingForVolumes, after: deadline.Sub(o.now)}
+	case !o.now.Before(deadline.Add(cancelGrace)):
+		return step{action: actFinish, reason: velerov1.ReasonTimeout}
+	case len(toCancel(o.volumes)) > 0:
+		return step{action: actCancelVolumes, reason: velerov1.ReasonTimeout, message: timeoutMessage(o)}
+	default:
+		return step{
+			action: actNothing, reason: velerov1.ReasonTimeout, message: timeoutMessage(o),
+			after: deadline.Add(cancelGrace).Sub(o.now),
+		}
+	}
+}
+
+func timeoutMessage(o observed) string {
+	return fmt.Sprintf("timed out after %s waiting for all volumes", o.volumeTimeout)
+}
+
+// storageRetryInterval is how often object storage that fails is tried again.
+// Each try may take some seconds by itself.
+const storageRetryInterval = 5 * time.Second
+
+// storageStep tries again until storage has failed for storageTimeout. The time
+// of the first failure is in the condition Uploaded. Before anything has been
+// done there is no point in waiting for what only people can mend.
+func storageStep(o observed) step {
+	if !isStarted(o.backup) && isPermanent(o.storageErr) {
+		return step{action: actFail, reason: reasonOf(o.storageErr), message: oneLine(o.storageErr.Error())}
+	}
+	since, failing := storageFailingSince(o.backup)
+	if failing && !o.now.Before(since.Add(o.storageTimeout)) {
+		return step{
+			action: actFail, reason: reasonOf(o.storageErr),
+			message: fmt.Sprintf("object storage failed for %s: %s", o.storageTimeout, oneLine(o.storageErr.Error())),
+		}
+	}
+	return step{
+		action: actRetryStorage, reason: reasonOf(o.storageErr), message: oneLine(o.storageErr.Error()),
+		after: storageRetryInterval,
+	}
+}
+
+func storageFailingSince(b *velerov1.Backup) (time.Time, bool) {
+	c := meta.FindStatusCondition(b.Status.Conditions, velerov1.ConditionUploaded)
+	if c == nil || c.Status != metav1.ConditionFalse {
+		return time.Time{}, false
+	}
+	return c.LastTransitionTime.Time, true
+}
+
+// isOthers reports whether the backup is in the hands of another controller: of
+// the deletion, or of a real Velero that has left it in the middle.
+func isOthers(b *velerov1.Backup) bool {
+	switch b.Status.Phase {
+	case velerov1.BackupPhaseDeleting,
+		velerov1.BackupPhaseWaitingForPluginOperations,
+		velerov1.BackupPhaseWaitingForPluginOperationsPartiallyFailed,
+		velerov1.BackupPhaseFinalizing,
+		velerov1.BackupPhaseFinalizingPartiallyFailed:
+		return true
+	default:
+		return false
+	}
+}
+
+func isStarted(b *velerov1.Backup) bool { return b.Status.StartTimestamp != nil }
+
+func isCollected(b *velerov1.Backup) bool {
+	return meta.IsStatusConditionTrue(b.Status.Conditions, velerov1.ConditionItemsCollected)
+}
+
+// isLive reports whether this controller still has work to do for the backup.
+func isLive(b *velerov1.Backup) bool {
+	return b.DeletionTimestamp == nil && !isOthers(b) && !b.IsFinished()
+}
+
+// needsStored reports whether the step depends on what object storage has under
+// the backup's name: before anything is written there, and before the end, when
+// an earlier run may have come further than its status says.
+func needsStored(o observed) bool {
+	if !isLive(o.backup) || len(o.problems) > 0 {
+		return false
+	}
+	if !isStarted(o.backup) {
+		return true
+	}
+	return isCollected(o.backup) && volumesStep(o).action == actFinish
+}
+
+// unfinished returns the volumes whose data still moves, or waits to.
+func unfinished(volumes []velerov1.PodVolumeBackup) []velerov1.PodVolumeBackup {
+	var u []velerov1.PodVolumeBackup
+	for _, v := range volumes {
+		if !v.IsFinished() {
+			u = append(u, v)
+		}
+	}
+	return u
+}
+
+// toCancel returns the unfinished volumes that have not been told to stop.
+func toCancel(volumes []velerov1.PodVolumeBackup) []velerov1.PodVolumeBackup {
+	var c []velerov1.PodVolumeBackup
+	for _, v := range unfinished(volumes) {
+		if !v.Spec.Cancel {
+			c = append(c, v)
+		}
+	}
+	return c
+}

@@ -1,0 +1,208 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/itemlog"
+	"github.com/podkeep/podkeep/internal/selection"
+	"github.com/podkeep/podkeep/internal/volumeidentity"
+)
+
+// Reasons of this package for volumes that are not taken, beside those of
+// internal/selection.
+const (
+	reasonClaimTaken    selection.Reason = "ClaimAlreadyTaken"
+	reasonClaimExcluded selection.Reason = "ClaimExcluded"
+)
+
+// verdict is what happens to one volume of a pod.
+type verdict struct {
+	volume string
+	take   bool
+	reason selection.Reason
+
+	// warn says that people expect the volume to be in the backup.
+	warn bool
+}
+
+// podFacts is all judge may look at.
+type podFacts struct {
+	pod   *corev1.Pod
+	input selection.Input
+
+	// claims are the claims of the pod's volumes, by the volume's name. Volumes
+	// without one, or whose claim does not exist, are missing.
+	claims map[string]*claim
+}
+
+// judge says for each volume of a pod whether its data is moved now. What
+// selection decides can become a no here: only what runs has data to read.
+func judge(f podFacts) []verdict {
+	decisions, ok := selection.FromStamp(f.pod, selection.InputsHash(f.input))
+	if !ok {
+		decisions = selection.Decide(f.input)
+	}
+	impossible := selection.Impossible(f.input, decisions)
+	listed := selection.ParseList(f.pod.Annotations[velerov1.VolumesToBackupAnnotation])
+
+	verdicts := make([]verdict, 0, len(decisions))
+	for _, d := range decisions {
+		v := verdict{volume: d.Volume, take: d.Included, reason: d.Reason}
+		cl := f.claims[d.Volume]
+		switch {
+		case !d.Included:
+			asked := slices.Contains(listed, d.Volume) && d.Reason != selection.ReasonExcludedByPod
+			v.warn = asked || slices.Contains(impossible, d)
+		case !isRunning(f.pod):
+			v = verdict{volume: d.Volume, reason: selection.ReasonPodNotRunning, warn: true}
+		case cl != nil && cl.excluded != "":
+			v = verdict{volume: d.Volume, reason: reasonClaimExcluded}
+		case cl != nil && cl.taken:
+			v = verdict{volume: d.Volume, reason: reasonClaimTaken}
+		}
+		verdicts = append(verdicts, v)
+	}
+	return verdicts
+}
+
+// isRunning reports whether a node agent can read the volumes of the pod.
+func isRunning(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodRunning && pod.Spec.NodeName != "" && pod.DeletionTimestamp == nil
+}
+
+// hookAnnotations ask for commands around the backup of a pod.
+var hookAnnotations = []string{
+	velerov1.PreBackupHookCommandAnnotation,
+	velerov1.PostBackupHookCommandAnnotation,
+	velerov1.LegacyBackupHookCommandAnnotation,
+}
+
+// collectPods writes all pods, and has the data of their volumes moved.
+func (c *collector) collectPods(ctx context.Context) error {
+	return c.list(ctx, podsResource, func(u *unstructured.Unstructured) error {
+		reason := c.exclusion(u)
+		if reason != "" {
+			c.logExcluded(podsResource, u, reason)
+		} else if err := c.out.add(ctx, podsResource, u); err != nil {
+			return err
+		}
+		if reason != "" && reason != excludedDeleted {
+			return nil
+		}
+		pod := &corev1.Pod{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, pod); err != nil {
+			c.log.Error(podEntry(u, "Pod cannot be read; its volumes are not in the backup", err))
+			return nil
+		}
+		return c.addPodVolumes(ctx, pod)
+	})
+}
+
+// addPodVolumes judges the volumes of a pod, and creates a pod volume backup for
+// each that is taken. Errors of one volume are in the results; an error that is
+// returned ends the collection.
+func (c *collector) addPodVolumes(ctx context.Context, pod *corev1.Pod) error {
+	for _, key := range hookAnnotations {
+		if pod.Annotations[key] != "" {
+			c.log.Warn(podEntry(pod, "Hook "+key+" is not run: hooks are not supported by this version of podkeep", nil))
+		}
+	}
+	for _, name := range selection.UnknownVolumes(pod) {
+		c.log.Warn(podEntry(pod, fmt.Sprintf("Annotation names volume %s, which the pod does not have", name), nil))
+	}
+	facts, err := c.podFacts(ctx, pod)
+	if err != nil {
+		return err
+	}
+	for _, v := range judge(facts) {
+		if !v.take {
+			c.skip(pod, v, facts.claims[v.volume])
+			continue
+		}
+		if err := c.take(ctx, pod, v, facts.claims[v.volume]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *collector) podFacts(ctx context.Context, pod *corev1.Pod) (podFacts, error) {
+	f := podFacts{pod: pod, claims: map[string]*claim{}}
+	byName := map[string]selection.ClaimFacts{}
+	for _, v := range pod.Spec.Volumes {
+		name, ok := selection.ClaimName(pod, v)
+		if !ok {
+			continue
+		}
+		cl, err := c.claimOf(ctx, pod.Namespace, name)
+		if errors.Is(err, errGone) || ctx.Err() != nil {
+			return f, err
+		}
+		if err != nil {
+			c.log.Error(podEntry(pod, "Reading the claim of volume "+v.Name+" failed", err))
+		}
+		if cl == nil {
+			continue
+		}
+		f.claims[v.Name] = cl
+		byName[name] = claimFactsOf(cl)
+	}
+	f.input = selection.Input{
+		Pod:             pod,
+		Claims:          byName,
+		BackupDefault:   c.backup.Spec.DefaultVolumesToFsBackup,
+		NamespacePolicy: c.namespaces[pod.Namespace],
+		ServerDefault:   c.options.DefaultVolumesToFSBackup,
+	}
+	return f, nil
+}
+
+func claimFactsOf(cl *claim) selection.ClaimFacts {
+	return selection.ClaimFacts{Block: cl.block, HostPathPV: cl.volume != nil && cl.volume.hostPath}
+}
+
+// skip records why a volume is not taken.
+func (c *collector) skip(pod *corev1.Pod, v verdict, cl *claim) {
+	if cl != nil && v.reason != reasonClaimTaken {
+		cl.skips = append(cl.skips, fmt.Sprintf("%s (pod %s)", v.reason, pod.Name))
+	}
+	if v.warn {
+		c.log.Warn(podEntry(pod, fmt.Sprintf("Volume %s is not in the backup: %s", v.volume, v.reason), nil))
+		return
+	}
+	c.log.Info("Skipping volume", "namespace", pod.Namespace, "pod", pod.Name, "volume", v.volume, "reason", v.reason)
+}
+
+// take creates the pod volume backup of a volume. A volume on a node without a
+// node agent would wait for ever, so its backup is created as a failed one.
+func (c *collector) take(ctx context.Context, pod *corev1.Pod, v verdict, cl *claim) error {
+	owner, err := c.owners.of(ctx, pod)
+	if err == nil {
+		err = c.volumes.create(ctx, podVolume{pod: pod, name: v.volume, claim: cl, identity: volumeidentity.Of(pod, v.volume, owner)})
+	}
+	switch {
+	case ctx.Err() != nil:
+		return err
+	case err != nil:
+		c.log.Error(podEntry(pod, fmt.Sprintf("Creating the pod volume backup of volume %s failed", v.volume), err))
+		return nil
+	}
+	if cl != nil {
+		cl.taken = true
+	}
+	c.log.Info("Backing up volume", "namespace", pod.Namespace, "pod", pod.Name, "volume", v.volume, "reason", v.reason, "node", pod.Spec.NodeName)
+	return nil
+}
+
+func podEntry(pod metav1.Object, message string, err error) itemlog.Entry {
+	return itemlog.Entry{Namespace: pod.GetNamespace(), Resource: podsResource.Resource, Name: pod.GetName(), Message: message, Err: err}
+}

@@ -1,0 +1,274 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/objectstore"
+	"github.com/podkeep/podkeep/internal/outcome"
+)
+
+// Locations opens the object storage of a BackupStorageLocation
+// (internal/locationaccess).
+type Locations interface {
+	Store(ctx context.Context, name string) (objectstore.Store, *velerov1.BackupStorageLocation, error)
+}
+
+// Reconciler reconciles the Backups of one install. SetupWithManager checks that
+// every field is set.
+type Reconciler struct {
+	// Client writes, and reads velero.io objects from the cache.
+	Client client.Client
+
+	// Reader reads from the API server. A backup is read by it, because with a
+	// cache that is behind, a step that takes minutes would be taken twice.
+	Reader client.Reader
+
+	// Dynamic and Discovery read the items. Their rate limits bound how fast a
+	// backup is: a list of 500 items is one request.
+	Dynamic   dynamic.Interface
+	Discovery discovery.DiscoveryInterfaceWithContext
+
+	Locations Locations
+	Clock     clock.PassiveClock
+	Recorder  events.EventRecorder
+
+	// Namespace is the namespace of the install. Other Backups are not looked at.
+	Namespace string
+
+	Options Options
+
+	// collections holds a token for each backup that is being collected. It bounds
+	// concurrency and is no state: a restart empties it, and all is well.
+	collections chan struct{}
+}
+
+// Options are the settings of the server that concern backups. The zero value of
+// each means its default.
+type Options struct {
+	// ScratchDir holds the archive while it is written; "" is the system's
+	// temporary directory. It needs space for one archive per collection.
+	ScratchDir string
+
+	// DefaultLocation is the location of backups that name none when no location
+	// is marked as the default. Defaults to "default".
+	DefaultLocation string
+
+	// DefaultVolumesToFSBackup is the last rule of volume selection.
+	DefaultVolumesToFSBackup bool
+
+	// DefaultTTL is how long a backup is kept that does not say so. Defaults to
+	// 720h.
+	DefaultTTL time.Duration
+
+	// FSBackupTimeout bounds the time from the start of a backup to the end of its
+	// volumes. Defaults to 4h.
+	FSBackupTimeout time.Duration
+
+	// StorageTimeout is how long object storage may fail before a backup does.
+	// Defaults to 5m.
+	StorageTimeout time.Duration
+
+	// ItemOperationTimeout and ResourceTimeout are written on each Backup, where
+	// clients of Velero expect them; nothing here waits for them. They default to
+	// 4h and 10m.
+	ItemOperationTimeout time.Duration
+	ResourceTimeout      time.Duration
+
+	// MaxConcurrentCollections is how many backups read items at the same time.
+	// Defaults to 1. Backups whose volumes move do not count.
+	MaxConcurrentCollections int
+}
+
+// setDefaults fills in what is zero.
+func (o *Options) setDefaults() {
+	setDefault(&o.DefaultLocation, "default")
+	setDefault(&o.DefaultTTL, 720*time.Hour)
+	setDefault(&o.FSBackupTimeout, 4*time.Hour)
+	setDefault(&o.StorageTimeout, 5*time.Minute)
+	setDefault(&o.ItemOperationTimeout, 4*time.Hour)
+	setDefault(&o.ResourceTimeout, 10*time.Minute)
+	setDefault(&o.MaxConcurrentCollections, 1)
+}
+
+func setDefault[T comparable](value *T, fallback T) {
+	var zero T
+	if *value == zero {
+		*value = fallback
+	}
+}
+
+// otherReconciles is how many backups may be looked at beside those that are
+// collected. Such a look takes some requests, so few are enough.
+const otherReconciles = 4
+
+// SetupWithManager registers the reconciler. It returns an error when a field is
+// missing.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("backup").
+		For(&velerov1.Backup{}, builder.WithPredicates(inNamespace(r.Namespace))).
+		Owns(&velerov1.PodVolumeBackup{}, builder.WithPredicates(inNamespace(r.Namespace), volumeEnds())).
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.Options.MaxConcurrentCollections + otherReconciles}).
+		Complete(r)
+}
+
+// prepare checks the fields and fills in defaults.
+func (r *Reconciler) prepare() error {
+	missing := map[string]bool{
+		"Client": r.Client == nil, "Reader": r.Reader == nil, "Dynamic": r.Dynamic == nil, "Discovery": r.Discovery == nil,
+		"Locations": r.Locations == nil, "Clock": r.Clock == nil, "Recorder": r.Recorder == nil, "Namespace": r.Namespace == "",
+	}
+	for field, isMissing := range missing {
+		if isMissing {
+			return fmt.Errorf("setting up backup controller: field %s is not set", field)
+		}
+	}
+	r.Options.setDefaults()
+	r.collections = make(chan struct{}, r.Options.MaxConcurrentCollections)
+	return nil
+}
+
+func inNamespace(namespace string) predicate.Predicate {
+	return predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetNamespace() == namespace })
+}
+
+// volumeEnds lets through what changes the next step of a backup, and not the
+// progress that each mover reports every second.
+func volumeEnds() predicate.Predicate {
+	return predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, ok1 := e.ObjectOld.(*velerov1.PodVolumeBackup)
+			after, ok2 := e.ObjectNew.(*velerov1.PodVolumeBackup)
+			return !ok1 || !ok2 || before.IsFinished() != after.IsFinished()
+		},
+	}
+}
+
+// +kubebuilder:rbac:groups=velero.io,resources=backups,verbs=get;list;watch;patch,roleName=podkeep-server,namespace=velero
+// +kubebuilder:rbac:groups=velero.io,resources=podvolumebackups,verbs=get;list;watch;create;patch,roleName=podkeep-server,namespace=velero
+// +kubebuilder:rbac:groups=velero.io,resources=backuprepositories,verbs=create,roleName=podkeep-server,namespace=velero
+// +kubebuilder:rbac:groups=velero.io,resources=backupstoragelocations,verbs=get;list;watch,roleName=podkeep-server,namespace=velero
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list,roleName=podkeep-server,namespace=velero
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch,roleName=podkeep-server,namespace=velero
+// +kubebuilder:rbac:groups=*,resources=*,verbs=get;list,roleName=podkeep-server
+
+// Reconcile moves one Backup one step towards its end.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	b := &velerov1.Backup{}
+	if err := r.Reader.Get(ctx, req.NamespacedName, b); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	before := b.DeepCopy()
+
+	o, err := r.observe(ctx, b)
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("observing: %w", err)
+	}
+	s := plan(o)
+	res, err := r.act(ctx, o, s)
+	if failed, ok := errors.AsType[*storageError](err); ok && !outcome.IsTerminal(err) {
+		o.storageErr = failed
+		s, err = storageStep(o), nil
+	}
+
+	report(o, s, res, err)
+	if perr := r.patch(ctx, before, b); perr != nil {
+		return ctrl.Result{}, errors.Join(err, fmt.Errorf("patching backup: %w", perr))
+	}
+	r.tell(before, b)
+	if err != nil {
+		return outcome.Result(err)
+	}
+	return ctrl.Result{RequeueAfter: s.after}, nil
+}
+
+// patch writes spec, metadata and status at once, and only when one of them has
+// changed. A backup that is gone needs no status.
+func (r *Reconciler) patch(ctx context.Context, before, after *velerov1.Backup) error {
+	if equality.Semantic.DeepEqual(before, after) {
+		return nil
+	}
+	return client.IgnoreNotFound(r.Client.Patch(ctx, after, client.MergeFrom(before)))
+}
+
+// tell emits the events of a change that has been written.
+func (r *Reconciler) tell(before, after *velerov1.Backup) {
+	if before.Status.Phase == after.Status.Phase {
+		return
+	}
+	switch {
+	case !isStarted(before) && isStarted(after):
+		r.Recorder.Eventf(after, nil, corev1.EventTypeNormal, "Started", "Start", "Backup to location %s started", after.Spec.StorageLocation)
+	case after.Status.Phase == velerov1.BackupPhaseCompleted:
+		r.Recorder.Eventf(after, nil, corev1.EventTypeNormal, string(after.Status.Phase), "Finish", "Backup completed: %s", summary(after))
+	case after.IsFinished():
+		r.Recorder.Eventf(after, nil, corev1.EventTypeWarning, string(after.Status.Phase), "Finish", "Backup ended: %s", summary(after))
+	}
+}
+
+// act carries out one step. Every action is idempotent: a crash between act and
+// report repeats it.
+func (r *Reconciler) act(ctx context.Context, o observed, s step) (result, error) {
+	switch s.action {
+	case actStart:
+		return r.start(ctx)
+	case actCollect:
+		return r.collect(ctx, o)
+	case actCancelVolumes:
+		return result{}, r.cancelVolumes(ctx, o)
+	case actFinish:
+		return r.finish(ctx, o)
+	case actAdopt:
+		return result{final: &o.stored.Status}, nil
+	default:
+		return result{}, nil
+	}
+}
+
+// result is what an action found out for report.
+type result struct {
+	start     *startFacts            // after actStart
+	collected *collectedFacts        // after actCollect
+	final     *velerov1.BackupStatus // after actFinish and actAdopt: what is stored
+}
+
+// cancelVolumes tells the movers of unfinished volumes to stop.
+func (r *Reconciler) cancelVolumes(ctx context.Context, o observed) error {
+	var errs []error
+	for _, v := range toCancel(o.volumes) {
+		before := v.DeepCopy()
+		v.Spec.Cancel = true
+		if err := r.Client.Patch(ctx, &v, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+			errs = append(errs, fmt.Errorf("canceling pod volume backup %s: %w", v.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// closeQuietly logs an error of closing, which nothing can be done about.
+func closeQuietly(ctx context.Context, c io.Closer) {
+	if err := c.Close(); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Closing scratch file")
+	}
+}

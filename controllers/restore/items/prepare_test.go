@@ -1,0 +1,96 @@
+package items
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// target maps namespace shop and keeps the volume called kept.
+var target = Target{
+	BackupName:  "nightly",
+	RestoreName: "nightly-again",
+	Namespaces:  Namespaces{Mapping: map[string]string{"shop": "shop-2"}},
+	KeptVolumes: map[string]bool{"kept": true},
+}
+
+// TestPrepare runs every testdata/*.in.yaml and compares with its *.golden.yaml.
+// A golden file nobody produces fails the test.
+func TestPrepare(t *testing.T) {
+	t.Parallel()
+	inputs, err := filepath.Glob("testdata/*.in.yaml")
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	goldens, err := filepath.Glob("testdata/*.golden.yaml")
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	NewWithT(t).Expect(len(goldens) == len(inputs) || *update).To(BeTrue(), "run with -update, or delete the stale golden file")
+
+	for _, in := range inputs {
+		name := strings.TrimSuffix(filepath.Base(in), ".in.yaml")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+			archived := readObject(g, in)
+			before := archived.DeepCopy()
+
+			prepared, reason := target.Prepare(archived)
+
+			g.Expect(archived).To(Equal(before), "Prepare modified its argument")
+			result := map[string]any{"reason": string(reason)}
+			if prepared != nil {
+				result["object"] = prepared.Object
+			}
+			got, err := yaml.Marshal(result)
+			g.Expect(err).NotTo(HaveOccurred())
+			golden := filepath.Join("testdata", name+".golden.yaml")
+			if *update {
+				g.Expect(os.WriteFile(golden, got, 0o644)).To(Succeed())
+			}
+			want, err := os.ReadFile(golden)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(string(got)).To(Equal(string(want)))
+		})
+	}
+}
+
+func TestPreparingTwiceChangesNothing(t *testing.T) {
+	t.Parallel()
+	inputs, err := filepath.Glob("testdata/*.in.yaml")
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	inPlace := target
+	inPlace.Namespaces = Namespaces{}
+
+	for _, in := range inputs {
+		t.Run(filepath.Base(in), func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+			once, reason := inPlace.Prepare(readObject(g, in))
+			if reason != "" {
+				t.Skip("it is not restored")
+			}
+
+			twice, reason := inPlace.Prepare(once)
+
+			g.Expect(reason).To(BeEmpty())
+			g.Expect(twice).To(Equal(once))
+			g.Expect(inPlace.Same(once, twice)).To(BeTrue())
+		})
+	}
+}
+
+func readObject(g Gomega, file string) *unstructured.Unstructured {
+	raw, err := os.ReadFile(file)
+	g.Expect(err).NotTo(HaveOccurred())
+	asJSON, err := yaml.YAMLToJSON(raw)
+	g.Expect(err).NotTo(HaveOccurred())
+	obj := &unstructured.Unstructured{}
+	g.Expect(obj.UnmarshalJSON(asJSON)).To(Succeed())
+	return obj
+}

@@ -1,0 +1,167 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/controllers/restore/items"
+	"github.com/podkeep/podkeep/internal/itemlog"
+	"github.com/podkeep/podkeep/internal/layout"
+	"github.com/podkeep/podkeep/internal/outcome"
+)
+
+var (
+	namespacesResource = schema.GroupResource{Resource: "namespaces"}
+	podsResource       = schema.GroupResource{Resource: "pods"}
+	namespaceKind      = corev1.SchemeGroupVersion.WithKind("Namespace")
+)
+
+// prepareNamespaces makes the target namespaces, before any item, and marks those
+// that will get pods.
+func (p *pass) prepareNamespaces(ctx context.Context) error {
+	inBackup, err := p.namespacesInArchive()
+	if err != nil {
+		return outcome.Terminalf(ReasonArchiveUnreadable, "reading the archive: %w", err)
+	}
+	for _, name := range p.target.Namespaces.Unmatched(inBackup) {
+		p.log.Warn(itemlog.Entry{Message: fmt.Sprintf("spec.includedNamespaces: %q is not in the backup", name)})
+	}
+	selected := filter(inBackup, p.target.Namespaces.Selects)
+	if a, b, ok := p.target.Namespaces.Collision(selected); ok {
+		return outcome.Terminalf(ReasonNamespaceCollision, "spec.namespaceMapping: namespaces %s and %s of the backup would both become %s",
+			a, b, p.target.Namespaces.Target(a))
+	}
+	withPods, err := p.archive.Namespaces(podsResource)
+	if err != nil {
+		return outcome.Terminalf(ReasonArchiveUnreadable, "reading the archive: %w", err)
+	}
+	for _, source := range selected {
+		if err := p.prepareNamespace(ctx, source, slices.Contains(withPods, source)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// namespacesInArchive are the namespaces that the archive has items in, or as
+// items, sorted.
+func (p *pass) namespacesInArchive() ([]string, error) {
+	var all []string
+	for _, gr := range p.archive.Resources() {
+		names, err := p.archive.Namespaces(gr)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, names...)
+	}
+	for ref, err := range p.archive.Items(namespacesResource) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ref.Name)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// prepareNamespace makes one target namespace.
+func (p *pass) prepareNamespace(ctx context.Context, source string, withPods bool) error {
+	target := p.target.Namespaces.Target(source)
+	existing := &corev1.Namespace{}
+	err := p.Reader.Get(ctx, client.ObjectKey{Name: target}, existing)
+	switch {
+	case apierrors.IsNotFound(err):
+		return p.createNamespace(ctx, source, withPods)
+	case err != nil:
+		return fmt.Errorf("getting namespace %s: %w", target, err)
+	case existing.DeletionTimestamp != nil:
+		p.refuseTerminating(target)
+		return nil
+	}
+	action := layout.RestoreActionSkipped
+	if p.isOurs(existing) {
+		action = layout.RestoreActionCreated
+	}
+	p.done(namespaceKind, "", target, action)
+	if !withPods {
+		return nil
+	}
+	return p.markNamespace(ctx, existing)
+}
+
+// refuseTerminating waits for a namespace that is being deleted, for a while.
+func (p *pass) refuseTerminating(target string) {
+	e := itemlog.Entry{Cluster: true, Resource: namespacesResource.Resource, Name: target, Message: "not restored",
+		Err: errors.New("the namespace is being deleted; see what holds it up: kubectl get namespace " + target + " -o yaml")}
+	if p.postpone(ReasonNamespaceTerminating, e) {
+		return
+	}
+	p.done(namespaceKind, "", target, layout.RestoreActionFailed)
+	p.unusable[target] = true
+}
+
+// createNamespace makes a namespace as the archive has it, or a fresh one when
+// the archive has only items in it.
+func (p *pass) createNamespace(ctx context.Context, source string, withPods bool) error {
+	archived, err := p.archive.Item(namespacesResource, "", source).Read()
+	if errors.Is(err, fs.ErrNotExist) {
+		archived = &unstructured.Unstructured{}
+		archived.SetGroupVersionKind(namespaceKind)
+		archived.SetName(source)
+	} else if err != nil {
+		return outcome.Terminalf(ReasonArchiveUnreadable, "reading the archive: %w", err)
+	}
+	ns, _ := p.target.Prepare(archived) // no namespace is left out
+	if withPods {
+		items.SetLabel(ns, velerov1.RestoringLabel, velerov1.ValidLabelValue(p.restore.Name))
+	}
+	if err := p.Client.Create(ctx, ns); err != nil { // also when somebody was faster since Get: the next pass sees it
+		return fmt.Errorf("creating namespace %s: %w", ns.GetName(), err)
+	}
+	p.log.Info("Created namespace", "namespace", ns.GetName())
+	p.done(namespaceKind, "", ns.GetName(), layout.RestoreActionCreated)
+	return nil
+}
+
+// markNamespace tells the webhook that pods are being restored here. Another
+// restore's mark does as well: the webhook looks at the key only.
+func (p *pass) markNamespace(ctx context.Context, ns *corev1.Namespace) error {
+	if ns.Labels[velerov1.RestoringLabel] != "" {
+		return nil
+	}
+	before := ns.DeepCopy()
+	if ns.Labels == nil {
+		ns.Labels = map[string]string{}
+	}
+	ns.Labels[velerov1.RestoringLabel] = velerov1.ValidLabelValue(p.restore.Name)
+	if err := p.Client.Patch(ctx, ns, client.MergeFrom(before)); err != nil {
+		return fmt.Errorf("labelling namespace %s: %w", ns.Name, err)
+	}
+	return nil
+}
+
+// unmarkNamespaces removes the marks of this restore.
+func (r *Reconciler) unmarkNamespaces(ctx context.Context, restore *velerov1.Restore) error {
+	list := &corev1.NamespaceList{}
+	if err := r.Reader.List(ctx, list, client.MatchingLabels{velerov1.RestoringLabel: velerov1.ValidLabelValue(restore.Name)}); err != nil {
+		return fmt.Errorf("listing namespaces of the restore: %w", err)
+	}
+	for _, ns := range list.Items {
+		before := ns.DeepCopy()
+		delete(ns.Labels, velerov1.RestoringLabel)
+		if err := r.Client.Patch(ctx, &ns, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("removing the label %s from namespace %s: %w", velerov1.RestoringLabel, ns.Name, err)
+		}
+	}
+	return nil
+}

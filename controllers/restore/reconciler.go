@@ -1,0 +1,359 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/gateconfig"
+	"github.com/podkeep/podkeep/internal/objectstore"
+	"github.com/podkeep/podkeep/internal/outcome"
+)
+
+// Locations opens the object storage of a BackupStorageLocation
+// (internal/locationaccess).
+type Locations interface {
+	Store(ctx context.Context, name string) (objectstore.Store, *velerov1.BackupStorageLocation, error)
+}
+
+// Reconciler reconciles the Restores of one install. SetupWithManager checks that
+// every field is set.
+type Reconciler struct {
+	// Client reads velero.io objects from the cache, and creates and patches
+	// everything. Its reads of unstructured objects must not be cached, which is
+	// the default.
+	Client client.Client
+
+	// Reader reads from the API server: where a cache that is behind would end a
+	// restore too early or do a long step twice, and for kinds that are not worth a
+	// cache.
+	Reader client.Reader
+
+	Locations Locations
+	Clock     clock.PassiveClock
+
+	// Namespace is the namespace of the install. Other Restores are not looked at.
+	Namespace string
+
+	Options Options
+}
+
+// Options are the settings of the server that concern restores. The zero value of
+// each means its default.
+type Options struct {
+	// ScratchDir holds the extracted archive and the log while they are worked on;
+	// "" is the system's temporary directory. It needs space for one archive, not
+	// compressed, per restore.
+	ScratchDir string
+
+	// FSBackupTimeout bounds the time from the start of a restore to the end of its
+	// volumes. The annotation velero.io/pod-volume-timeout of a Restore wins.
+	// Defaults to 4h.
+	FSBackupTimeout time.Duration
+
+	// StorageTimeout is how long object storage may fail before a restore does.
+	// Defaults to 5m.
+	StorageTimeout time.Duration
+
+	// TerminatingTimeout is how long, from its start, a restore waits for what is in
+	// its way: namespaces and objects that are being deleted, and an API server that
+	// does not answer. Defaults to 10m.
+	TerminatingTimeout time.Duration
+
+	// MaxConcurrentReconciles is how many restores write items at the same time.
+	// Defaults to 4.
+	MaxConcurrentReconciles int
+}
+
+// setDefaults fills in what is zero.
+func (o *Options) setDefaults() {
+	setDefault(&o.FSBackupTimeout, 4*time.Hour)
+	setDefault(&o.StorageTimeout, 5*time.Minute)
+	setDefault(&o.TerminatingTimeout, 10*time.Minute)
+	setDefault(&o.MaxConcurrentReconciles, 4)
+}
+
+func setDefault[T comparable](value *T, fallback T) {
+	var zero T
+	if *value == zero {
+		*value = fallback
+	}
+}
+
+// SetupWithManager registers the reconciler. It returns an error when a field is
+// missing.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("restore").
+		For(&velerov1.Restore{}, builder.WithPredicates(r.ownNamespace())).
+		Owns(&velerov1.PodVolumeRestore{}, builder.WithPredicates(r.ownNamespace(), phaseChanged())).
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.Options.MaxConcurrentReconciles}).
+		Complete(r)
+}
+
+// prepare checks the fields and fills in defaults.
+func (r *Reconciler) prepare() error {
+	missing := map[string]bool{
+		"Client": r.Client == nil, "Reader": r.Reader == nil, "Locations": r.Locations == nil,
+		"Clock": r.Clock == nil, "Namespace": r.Namespace == "",
+	}
+	for _, field := range slices.Sorted(maps.Keys(missing)) {
+		if missing[field] {
+			return fmt.Errorf("setting up restore controller: field %s is not set", field)
+		}
+	}
+	r.Options.setDefaults()
+	return nil
+}
+
+func (r *Reconciler) ownNamespace() predicate.Predicate {
+	return predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetNamespace() == r.Namespace })
+}
+
+// phaseChanged lets progress of a volume pass unseen: it changes once a second
+// and no decision depends on it.
+func phaseChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, ok := e.ObjectOld.(*velerov1.PodVolumeRestore)
+		after, okAfter := e.ObjectNew.(*velerov1.PodVolumeRestore)
+		return !ok || !okAfter || before.Status.Phase != after.Status.Phase || before.Status.Node != after.Status.Node
+	}}
+}
+
+// +kubebuilder:rbac:groups=velero.io,resources=restores,verbs=get;list;watch;patch,roleName=podkeep-server,namespace=velero
+// +kubebuilder:rbac:groups=velero.io,resources=restores/finalizers,verbs=update,roleName=podkeep-server,namespace=velero
+// +kubebuilder:rbac:groups=velero.io,resources=backups;podvolumebackups;backupstoragelocations,verbs=get;list;watch,roleName=podkeep-server,namespace=velero
+// +kubebuilder:rbac:groups=velero.io,resources=podvolumerestores,verbs=get;list;watch;create;patch,roleName=podkeep-server,namespace=velero
+// +kubebuilder:rbac:groups=velero.io,resources=backuprepositories,verbs=create,roleName=podkeep-server,namespace=velero
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=list,roleName=podkeep-server,namespace=velero
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;create;patch,roleName=podkeep-server
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;create;delete,roleName=podkeep-server
+// +kubebuilder:rbac:groups=storage.k8s.io,resources=storageclasses,verbs=list,roleName=podkeep-server
+// +kubebuilder:rbac:groups=*,resources=*,verbs=get;create;patch,roleName=podkeep-server
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles,verbs=escalate;bind,roleName=podkeep-server
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles,verbs=bind,roleName=podkeep-server
+
+// Reconcile moves one Restore one step towards its end.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	restore, err := r.get(ctx, req.NamespacedName)
+	if err != nil || restore == nil {
+		return ctrl.Result{}, err
+	}
+	before := restore.DeepCopy()
+
+	o, err := r.observe(ctx, restore)
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("observing: %w", err)
+	}
+	s := plan(o)
+	err = r.act(ctx, o, s)
+
+	report(restore, r.Clock.Now(), s, err)
+	if perr := r.patch(ctx, before, restore); perr != nil {
+		return ctrl.Result{}, errors.Join(err, fmt.Errorf("patching Restore: %w", perr))
+	}
+	if err != nil {
+		return outcome.Result(err)
+	}
+	return ctrl.Result{RequeueAfter: s.after}, nil
+}
+
+// get returns the Restore as the API server has it, or nil when there is nothing
+// to do for it. The cache may be older than this reconciler's last write, and a
+// second pass over all items is expensive; a finished Restore stays finished.
+func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*velerov1.Restore, error) {
+	restore := &velerov1.Restore{}
+	if err := r.Client.Get(ctx, key, restore); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	if restore.IsFinished() && restore.DeletionTimestamp == nil {
+		return nil, nil
+	}
+	if err := r.Reader.Get(ctx, key, restore); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return restore, nil
+}
+
+// patch writes metadata and status once per reconcile, and only what changed.
+// Restores have no status subresource.
+func (r *Reconciler) patch(ctx context.Context, before, after *velerov1.Restore) error {
+	if equality.Semantic.DeepEqual(before, after) {
+		return nil
+	}
+	err := r.Client.Patch(ctx, after, client.MergeFrom(before))
+	if after.DeletionTimestamp != nil {
+		return client.IgnoreNotFound(err) // the finalizer is gone, and so is the object
+	}
+	return err
+}
+
+// observe reads the cluster. It decides nothing.
+func (r *Reconciler) observe(ctx context.Context, restore *velerov1.Restore) (observed, error) {
+	o := observed{
+		restore:        restore,
+		now:            r.Clock.Now(),
+		volumeTimeout:  volumeTimeoutOf(restore, r.Options.FSBackupTimeout),
+		storageTimeout: r.Options.StorageTimeout,
+	}
+	if restore.IsFinished() && restore.DeletionTimestamp == nil {
+		return o, nil
+	}
+	var err error
+	if o.backup, err = r.findBackup(ctx, restore); err != nil {
+		return o, err
+	}
+	if !isStarted(restore) {
+		return o, r.observeProblems(ctx, &o)
+	}
+	if o.volumes, err = r.volumes(ctx, restore); err != nil {
+		return o, err
+	}
+	o.untaken, err = r.observeUntaken(ctx, o)
+	return o, err
+}
+
+func (r *Reconciler) findBackup(ctx context.Context, restore *velerov1.Restore) (*velerov1.Backup, error) {
+	if restore.Spec.BackupName == "" {
+		return nil, nil
+	}
+	backup := &velerov1.Backup{}
+	// Not from the cache: a backup that has completed a moment ago can be restored.
+	err := r.Reader.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: restore.Spec.BackupName}, backup)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("getting Backup %s: %w", restore.Spec.BackupName, err)
+	}
+	return backup, nil
+}
+
+// observeProblems looks for what is wrong before the start.
+func (r *Reconciler) observeProblems(ctx context.Context, o *observed) error {
+	var location *velerov1.BackupStorageLocation
+	if o.backup != nil {
+		found := &velerov1.BackupStorageLocation{}
+		err := r.Client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: o.backup.Spec.StorageLocation}, found)
+		switch {
+		case err == nil:
+			location = found
+		case !apierrors.IsNotFound(err):
+			return fmt.Errorf("getting BackupStorageLocation %s: %w", o.backup.Spec.StorageLocation, err)
+		}
+	}
+	o.problems = validate(o.restore, o.backup, location)
+	return r.observeGate(ctx, o)
+}
+
+// observeGate looks for what is wrong with the ConfigMap that tunes the gate.
+func (r *Reconciler) observeGate(ctx context.Context, o *observed) error {
+	list := &corev1.ConfigMapList{}
+	if err := r.Reader.List(ctx, list, client.InNamespace(r.Namespace), client.MatchingLabelsSelector{Selector: gateconfig.Selector()}); err != nil {
+		return fmt.Errorf("listing ConfigMaps of the gate: %w", err)
+	}
+	_, problems := gateconfig.Parse(list.Items, "")
+	for _, p := range problems {
+		o.gateProblems = append(o.gateProblems, "ConfigMap "+p.ConfigMap+": "+p.String())
+	}
+	return nil
+}
+
+// volumes lists the pod volume restores of a restore. While one of them goes on
+// the cache will do: a change of it is an event. That all are finished is checked
+// with the API server, or a stale cache that has none would end the restore.
+func (r *Reconciler) volumes(ctx context.Context, restore *velerov1.Restore) ([]velerov1.PodVolumeRestore, error) {
+	cached, err := r.listVolumes(ctx, r.Client, restore)
+	if err != nil || len(pendingVolumes(observed{volumes: cached})) > 0 {
+		return cached, err
+	}
+	return r.listVolumes(ctx, r.Reader, restore)
+}
+
+func (r *Reconciler) listVolumes(ctx context.Context, reader client.Reader, restore *velerov1.Restore) ([]velerov1.PodVolumeRestore, error) {
+	list := &velerov1.PodVolumeRestoreList{}
+	err := reader.List(ctx, list, client.InNamespace(r.Namespace), client.MatchingLabels{
+		velerov1.RestoreNameLabel: velerov1.ValidLabelValue(restore.Name),
+		velerov1.RestoreUIDLabel:  string(restore.UID),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing PodVolumeRestores: %w", err)
+	}
+	return list.Items, nil
+}
+
+// observeUntaken looks at the pods of volumes that no node agent has taken for a
+// while.
+func (r *Reconciler) observeUntaken(ctx context.Context, o observed) (map[string]untaken, error) {
+	found := map[string]untaken{}
+	for _, v := range o.volumes {
+		if !isUntaken(v) || o.now.Sub(v.CreationTimestamp.Time) < podLookInterval {
+			continue
+		}
+		pod := &corev1.Pod{}
+		err := r.Reader.Get(ctx, client.ObjectKey{Namespace: v.Spec.Pod.Namespace, Name: v.Spec.Pod.Name}, pod)
+		switch {
+		case err == nil:
+			found[v.Name] = explainUntaken(&v, pod)
+		case apierrors.IsNotFound(err):
+			found[v.Name] = explainUntaken(&v, nil)
+		default:
+			return nil, fmt.Errorf("getting pod %s/%s: %w", v.Spec.Pod.Namespace, v.Spec.Pod.Name, err)
+		}
+	}
+	return found, nil
+}
+
+// act carries out one step. Every action is idempotent: a crash between act and
+// report repeats it.
+func (r *Reconciler) act(ctx context.Context, o observed, s step) error {
+	switch s.action {
+	case actCleanUp:
+		return r.cleanUp(ctx, o)
+	case actStart:
+		controllerutil.AddFinalizer(o.restore, velerov1.RestoreExternalResourcesFinalizer)
+		return nil
+	case actFail:
+		return errors.Join(r.cancel(ctx, uncanceled(o.volumes)), r.unmarkNamespaces(ctx, o.restore))
+	case actRestoreItems:
+		return r.restoreItems(ctx, o, s.lastTry)
+	case actCancelVolumes:
+		return r.cancel(ctx, s.volumes)
+	case actFinish:
+		return r.finish(ctx, o)
+	default:
+		return nil
+	}
+}
+
+// cancel tells the node agents to stop volumes.
+func (r *Reconciler) cancel(ctx context.Context, volumes []velerov1.PodVolumeRestore) error {
+	for _, v := range volumes {
+		before := v.DeepCopy()
+		v.Spec.Cancel = true
+		if err := r.Client.Patch(ctx, &v, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("canceling PodVolumeRestore %s: %w", v.Name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package installation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+)
+
+// ErrNotReady is returned by WaitReady when the time is up; the text lists what
+// is missing.
+var ErrNotReady = errors.New("installation is not ready")
+
+const pollInterval = 500 * time.Millisecond
+
+// Target says what WaitReady looks at.
+type Target struct {
+	Namespace     string
+	Deployments   []string
+	DaemonSet     string
+	Location      string // "" when none is installed
+	WebhookConfig string
+}
+
+// WaitReady returns when the installation works or ctx ends.
+func (i Installer) WaitReady(ctx context.Context, t Target) error {
+	var missing []string
+	err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
+		s, err := i.observe(ctx, t)
+		if err != nil {
+			missing = []string{err.Error()}
+			return false, nil
+		}
+		now := NotReady(s)
+		if !slices.Equal(now, missing) && len(now) > 0 {
+			fmt.Fprintf(i.Out, "waiting: %s\n", strings.Join(now, "; "))
+		}
+		missing = now
+		return len(missing) == 0, nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %s", ErrNotReady, strings.Join(missing, "; "))
+	}
+	return nil
+}
+
+func (i Installer) observe(ctx context.Context, t Target) (State, error) {
+	s := State{Deployments: map[string]*appsv1.Deployment{}, WantBucket: t.Location != ""}
+	for _, name := range t.Deployments {
+		d, err := get(ctx, i.Client, t.Namespace, name, &appsv1.Deployment{})
+		if err != nil {
+			return s, err
+		}
+		s.Deployments[name] = d
+	}
+	var err error
+	if s.DaemonSet, err = get(ctx, i.Client, t.Namespace, t.DaemonSet, &appsv1.DaemonSet{}); err != nil {
+		return s, err
+	}
+	if t.Location != "" {
+		if s.Location, err = get(ctx, i.Client, t.Namespace, t.Location, &velerov1.BackupStorageLocation{}); err != nil {
+			return s, err
+		}
+	}
+	hooks, err := get(ctx, i.Client, "", t.WebhookConfig, &admissionv1.MutatingWebhookConfiguration{})
+	if err != nil {
+		return s, err
+	}
+	s.WebhooksTrusted = trusted(hooks)
+	pods := &corev1.PodList{}
+	if err := i.Client.List(ctx, pods, client.InNamespace(t.Namespace)); err != nil {
+		return s, fmt.Errorf("listing pods: %w", err)
+	}
+	s.Pods = pods.Items
+	return s, nil
+}
+
+// get returns nil when the object does not exist.
+func get[T client.Object](ctx context.Context, c client.Client, ns, name string, obj T) (T, error) {
+	var none T
+	err := c.Get(ctx, client.ObjectKey{Namespace: ns, Name: name}, obj)
+	switch {
+	case apierrors.IsNotFound(err):
+		return none, nil
+	case err != nil:
+		return none, fmt.Errorf("getting %s: %w", name, err)
+	}
+	return obj, nil
+}
+
+func trusted(c *admissionv1.MutatingWebhookConfiguration) bool {
+	if c == nil {
+		return false
+	}
+	return !slices.ContainsFunc(c.Webhooks, func(w admissionv1.MutatingWebhook) bool { return len(w.ClientConfig.CABundle) == 0 })
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

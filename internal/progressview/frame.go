@@ -1,0 +1,220 @@
+package progressview
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/podkeep/podkeep/internal/describe"
+)
+
+// Size is what a frame must fit into, and what it is drawn with.
+type Size struct {
+	Width  int // columns
+	Height int // lines
+	ASCII  bool
+}
+
+// Widths of the columns beside a bar. describe.Bytes takes 8.
+const (
+	percentWidth = 5  // " 42%" and a space
+	bytesWidth   = 19 // "99.9 MiB/99.9 MiB" and spaces
+	rateWidth    = 12 // "99.9 MiB/s" and spaces
+	minBar       = 6
+	maxBar       = 30
+	minName      = 8
+)
+
+// Frame returns the lines that show a state. None is wider than size.Width, and
+// there are no more than size.Height.
+func Frame(s State, m *Meter, elapsed time.Duration, size Size) []string {
+	lines := []string{headline(s, elapsed, size.Width)}
+	if s.Why.Problem && s.Why.Message != "" {
+		lines = append(lines, "  "+s.Why.Message)
+	}
+	if s.Trouble != "" {
+		lines = append(lines, "  "+s.Trouble)
+	}
+	l := newLayout(s.Volumes, size)
+	if s.ItemsTotal > 0 {
+		lines = append(lines, itemsLine(s, l))
+	}
+	footer := totalsLine(s, m)
+	room := size.Height - len(lines)
+	if footer != "" {
+		room--
+	}
+	lines = append(lines, volumeLines(s.Volumes, m, l, room)...)
+	if footer != "" {
+		lines = append(lines, footer)
+	}
+	lines = lines[:max(0, min(len(lines), size.Height))]
+	for i := range lines {
+		lines[i] = strings.TrimRight(cut(lines[i], size.Width), " ")
+		if size.ASCII {
+			lines[i] = strings.ReplaceAll(lines[i], "…", "~")
+		}
+	}
+	return lines
+}
+
+func headline(s State, elapsed time.Duration, width int) string {
+	text := s.Title + "  " + s.Phase
+	if reason := reasonOf(s).Reason; reason != "" {
+		text += "  " + reason
+	}
+	clock := describe.Elapsed(elapsed)
+	return padRight(cut(text, width-len(clock)-1), width-len(clock)) + clock
+}
+
+// layout is which columns a frame has. It depends on names and on the width
+// only, so that columns stay where they are from frame to frame.
+type layout struct {
+	name      int
+	bar       int
+	withBytes bool
+	withRate  bool
+	ascii     bool
+}
+
+func newLayout(volumes []describe.Volume, size Size) layout {
+	l := layout{name: minName, ascii: size.ASCII}
+	for _, v := range volumes {
+		l.name = max(l.name, columns(v.Name()))
+	}
+	l.name = min(l.name, max(minName, size.Width*2/5))
+	room := size.Width - l.name - 2 - percentWidth
+	if room >= minBar+bytesWidth {
+		l.withBytes = true
+		room -= bytesWidth
+	}
+	if l.withBytes && room >= minBar+rateWidth {
+		l.withRate = true
+		room -= rateWidth
+	}
+	l.bar = max(0, min(maxBar, room))
+	return l
+}
+
+func itemsLine(s State, l layout) string {
+	count := fmt.Sprintf("%d/%d", s.ItemsDone, s.ItemsTotal)
+	if s.ItemsDone >= s.ItemsTotal {
+		return padRight("items", l.name) + "  " + count
+	}
+	return padRight("items", l.name) + "  " + l.barText(int64(s.ItemsDone), int64(s.ItemsTotal)) + " " + count
+}
+
+// volumeLines are the volumes that fit: all of them, or those that move or have
+// failed, then those that wait, with the others counted in a last line.
+func volumeLines(volumes []describe.Volume, m *Meter, l layout, room int) []string {
+	shown, hidden := volumes, []describe.Volume(nil)
+	if len(volumes) > room {
+		shown, hidden = mostTelling(volumes, max(0, room-1))
+	}
+	var lines []string
+	for _, v := range shown {
+		lines = append(lines, volumeLine(v, m, l))
+	}
+	if len(hidden) > 0 {
+		t := describe.Sum(hidden)
+		lines = append(lines, fmt.Sprintf("… and %d more: %d completed, %d failed, %d moving, %d waiting",
+			t.All(), t.Completed, t.Failed, t.Moving, t.Waiting))
+	}
+	return lines
+}
+
+// mostTelling picks n volumes and leaves both parts in their order.
+func mostTelling(volumes []describe.Volume, n int) (shown, hidden []describe.Volume) {
+	ranks := []func(describe.Volume) bool{
+		isMoving,
+		describe.Volume.HasFailed,
+		func(v describe.Volume) bool { return !v.Finished },
+		func(describe.Volume) bool { return true },
+	}
+	picked := make([]bool, len(volumes))
+	for _, matches := range ranks {
+		for i, v := range volumes {
+			if n > 0 && !picked[i] && matches(v) {
+				picked[i] = true
+				n--
+			}
+		}
+	}
+	for i, v := range volumes {
+		if picked[i] {
+			shown = append(shown, v)
+		} else {
+			hidden = append(hidden, v)
+		}
+	}
+	return shown, hidden
+}
+
+func volumeLine(v describe.Volume, m *Meter, l layout) string {
+	name := padRight(cutStart(v.Name(), l.name), l.name) + "  "
+	switch {
+	case v.Finished:
+		return name + ended(v)
+	case isMoving(v):
+		return name + movingText(v, m, l)
+	case v.Why.Reason != "":
+		return name + reasonText(v.Why)
+	default:
+		return name + v.Phase
+	}
+}
+
+func movingText(v describe.Volume, m *Meter, l layout) string {
+	if v.BytesTotal <= 0 {
+		return strings.TrimSpace(describe.Bytes(v.BytesDone) + " so far  " + rate(m.Rate(v.Name())))
+	}
+	text := l.barText(v.BytesDone, v.BytesTotal) + padLeft(fmt.Sprintf("%d%%", percent(v.BytesDone, v.BytesTotal)), percentWidth-1) + " "
+	if l.withBytes {
+		text += padLeft(bytesText(v), bytesWidth)
+	}
+	if l.withRate {
+		text += padLeft(rate(m.Rate(v.Name())), rateWidth)
+	}
+	return text
+}
+
+func bytesText(v describe.Volume) string {
+	return describe.Bytes(v.BytesDone) + "/" + describe.Bytes(max(v.BytesTotal, v.BytesDone))
+}
+
+// barText is a bar of l.bar columns; empty when there is no room for one.
+func (l layout) barText(done, total int64) string {
+	if l.bar < minBar {
+		return ""
+	}
+	full, empty := "━", "─"
+	if l.ascii {
+		full, empty = "#", "."
+	}
+	n := 0
+	if total > 0 {
+		n = max(0, min(l.bar, int(float64(l.bar)*float64(done)/float64(total))))
+	}
+	return strings.Repeat(full, n) + strings.Repeat(empty, l.bar-n)
+}
+
+// totalsLine adds the volumes up; there is none for a single volume, whose line
+// says the same.
+func totalsLine(s State, m *Meter) string {
+	t := describe.Sum(s.Volumes)
+	if t.All() < 2 {
+		return ""
+	}
+	text := fmt.Sprintf("%d of %d volumes", t.Finished(), t.All())
+	if t.Failed > 0 {
+		text += fmt.Sprintf(", %d failed", t.Failed)
+	}
+	text += "  " + describe.Bytes(t.BytesDone)
+	if t.BytesTotal > t.BytesDone {
+		text += " of " + describe.Bytes(t.BytesTotal)
+	}
+	if r := rate(m.Total()); r != "" {
+		text += "  " + r
+	}
+	return text
+}

@@ -1,0 +1,76 @@
+package suite
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// Scale sets the number of pods of a Deployment and waits until it is so.
+func (c *Cluster) Scale(t *testing.T, ns, name string, replicas int32) {
+	t.Helper()
+	g := NewWithT(t)
+	// Also for cleanups, which run after the test's context has ended.
+	ctx, cancel := context.WithTimeout(context.Background(), Long)
+	defer cancel()
+	key := client.ObjectKey{Namespace: ns, Name: name}
+	d := &appsv1.Deployment{}
+	g.Expect(c.Client.Get(ctx, key, d)).To(Succeed())
+	before := d.DeepCopy()
+	d.Spec.Replicas = &replicas
+	g.Expect(c.Client.Patch(ctx, d, client.MergeFrom(before))).To(Succeed())
+	g.Eventually(func(g Gomega) {
+		g.Expect(c.Client.Get(ctx, key, d)).To(Succeed())
+		g.Expect(d.Status.ObservedGeneration).To(Equal(d.Generation))
+		g.Expect(d.Status.Replicas).To(Equal(replicas))
+		g.Expect(d.Status.ReadyReplicas).To(Equal(replicas))
+	}, Long, tick).Should(Succeed())
+}
+
+// Remove deletes objects after a test.
+func (c *Cluster) Remove(t *testing.T, objects ...client.Object) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Short)
+	defer cancel()
+	for _, o := range objects {
+		NewWithT(t).Expect(client.IgnoreNotFound(c.Client.Delete(ctx, o))).To(Succeed())
+	}
+}
+
+// SetRepositoryPassword replaces the repository password and returns the one it
+// replaced.
+func (c *Cluster) SetRepositoryPassword(t *testing.T, password []byte) []byte {
+	t.Helper()
+	g := NewWithT(t)
+	ctx, cancel := context.WithTimeout(context.Background(), Short)
+	defer cancel()
+	s := &corev1.Secret{}
+	g.Expect(c.Client.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: "velero-repo-credentials"}, s)).To(Succeed())
+	old := s.Data["repository-password"]
+	s.Data["repository-password"] = password
+	g.Expect(c.Client.Update(ctx, s)).To(Succeed())
+	return old
+}
+
+// Mount mounts a tmpfs in the node and unmounts it after the test.
+func (c *Cluster) Mount(t *testing.T, dir, options string) {
+	t.Helper()
+	g := NewWithT(t)
+	out, err := c.inNode("sh", "-c", "mkdir -p "+dir+" && mount -t tmpfs -o "+options+" tmpfs "+dir)
+	g.Expect(err).NotTo(HaveOccurred(), out)
+	t.Cleanup(func() {
+		out, err := c.inNode("umount", "-l", dir)
+		g.Expect(err).NotTo(HaveOccurred(), out)
+	})
+}
+
+func (c *Cluster) inNode(args ...string) (string, error) {
+	out, err := exec.Command(filepath.Join(c.StateDir, "cluster"), append([]string{"exec", "--"}, args...)...).CombinedOutput()
+	return string(out), err
+}

@@ -1,0 +1,193 @@
+// Package webhook is the admission transport of podkeep: it decodes a request,
+// gathers facts from caches, lets a pure function decide and answers with a patch.
+//
+// Three webhooks: selection stamps on pods which of their volumes are backed up,
+// gate makes restored pods wait for their data, guard keeps other pods off claims
+// that are being restored. What they decide is in selection.go, gate.go and
+// guard.go as one function each, and in docs/webhook.md as one table each. What a
+// pod looks like afterwards is decided by package injector, and which pods come
+// here at all by package registration.
+//
+// It only ever mutates pods, at CREATE, and their stamp at UPDATE; it writes
+// nothing but events on ConfigMaps and, in package serving, its own certificates.
+package webhook
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	crmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+	crwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/podkeep/podkeep/webhook/registration"
+	"github.com/podkeep/podkeep/webhook/serving"
+)
+
+// ReadyCheckName is the name of the readiness check that SetupWithManager adds.
+const ReadyCheckName = "webhook"
+
+// Server is the webhook. Namespace and DefaultGateImage are required.
+type Server struct {
+	// Namespace is the install namespace.
+	Namespace string
+
+	// ServerDefault is --default-volumes-to-fs-backup. It must be that of the
+	// server, or the backup computes every selection again.
+	ServerDefault bool
+
+	// DefaultGateImage is the image of the gate when no ConfigMap names one: that
+	// of podkeep itself.
+	DefaultGateImage string
+
+	// Port is the port to serve at. 0 means 9443.
+	Port int
+
+	// CertDir holds tls.crt and tls.key, by cert-manager for instance. "" means the
+	// built-in certificates of package serving.
+	CertDir string
+
+	// Clock is used for certificates and metrics. nil means the real one.
+	Clock clock.WithTicker
+
+	// Metrics is where metrics are registered. nil means controller-runtime's
+	// registry.
+	Metrics prometheus.Registerer
+}
+
+// SetupWithManager adds the webhooks, their certificates, the reconciler of the
+// gate's ConfigMaps and a readiness check to a manager. The manager's cache must
+// have CacheOptions.
+func (s *Server) SetupWithManager(mgr ctrl.Manager) error {
+	if s.Namespace == "" || s.DefaultGateImage == "" {
+		return errors.New("setting up the webhook: Namespace and DefaultGateImage are required")
+	}
+	if s.Clock == nil {
+		s.Clock = clock.RealClock{}
+	}
+	if s.Metrics == nil {
+		s.Metrics = crmetrics.Registry
+	}
+	certificates, err := s.setupCertificates(mgr)
+	if err != nil {
+		return err
+	}
+	server := s.newServer(certificates)
+	if err := s.register(server, mgr); err != nil {
+		return err
+	}
+	if err := mgr.Add(server); err != nil {
+		return fmt.Errorf("adding the webhook server: %w", err)
+	}
+	caches := &cacheStarter{informers: mgr.GetCache()}
+	if err := mgr.Add(caches); err != nil {
+		return fmt.Errorf("adding the webhook's caches: %w", err)
+	}
+	ready := s.readyCheck(server, certificates, caches)
+	if err := mgr.AddReadyzCheck(ReadyCheckName, ready); err != nil {
+		return fmt.Errorf("adding the webhook's readiness check: %w", err)
+	}
+	return (&ConfigMapReconciler{
+		Client:   mgr.GetClient(),
+		Recorder: mgr.GetEventRecorder("podkeep-webhook"),
+		Image:    s.DefaultGateImage,
+	}).SetupWithManager(mgr)
+}
+
+// setupCertificates returns nil when the certificates are in CertDir.
+func (s *Server) setupCertificates(mgr ctrl.Manager) (*serving.Certificates, error) {
+	if s.CertDir != "" {
+		return nil, nil
+	}
+	c := &serving.Certificates{Client: mgr.GetClient(), Clock: s.Clock, Namespace: s.Namespace}
+	if err := c.SetupWithManager(mgr); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (s *Server) newServer(certificates *serving.Certificates) crwebhook.Server {
+	return crwebhook.NewServer(crwebhook.Options{
+		Port:    s.Port,
+		CertDir: s.CertDir,
+		TLSOpts: []func(*tls.Config){func(c *tls.Config) {
+			c.MinVersion = tls.VersionTLS13
+			if certificates != nil {
+				c.GetCertificate = certificates.GetCertificate
+			}
+		}},
+	})
+}
+
+// register serves the three webhooks.
+func (s *Server) register(server crwebhook.Server, mgr ctrl.Manager) error {
+	m, err := newMetrics(s.Metrics)
+	if err != nil {
+		return fmt.Errorf("registering the webhook's metrics: %w", err)
+	}
+	cached, live := mgr.GetClient(), mgr.GetAPIReader()
+	judges := map[string]judge{
+		registration.SelectionPath: (&selectionHandler{cache: cached, serverDefault: s.ServerDefault}).judge,
+		registration.GatePath:      (&gateHandler{cache: cached, live: live, namespace: s.Namespace, image: s.DefaultGateImage}).judge,
+		registration.GuardPath:     (&guardHandler{cache: cached, live: live, namespace: s.Namespace}).judge,
+	}
+	for path, j := range judges {
+		h := &handler{name: metricNames[path], judge: j, metrics: m, clock: s.Clock}
+		server.Register(path, &admission.Webhook{Handler: h, LogConstructor: logConstructor})
+	}
+	return nil
+}
+
+// metricNames are the values of the label "webhook", by path.
+var metricNames = map[string]string{
+	registration.SelectionPath: "selection",
+	registration.GatePath:      "gate",
+	registration.GuardPath:     "guard",
+}
+
+// readyCheck is ready when the server listens with a certificate that the API
+// server trusts and answers from full caches. Before that, the API server would
+// get errors, or answers from half of the facts.
+func (s *Server) readyCheck(server crwebhook.Server, certificates *serving.Certificates, caches *cacheStarter) func(*http.Request) error {
+	listening := server.StartedChecker()
+	return func(req *http.Request) error {
+		if !caches.synced.Load() {
+			return errors.New("the caches are not filled yet")
+		}
+		if certificates != nil {
+			if err := certificates.Ready(); err != nil {
+				return err
+			}
+		}
+		return listening(req)
+	}
+}
+
+// cacheStarter fills the caches that the handlers read, so that the first
+// admission does not wait for them.
+type cacheStarter struct {
+	informers cache.Informers
+	synced    atomic.Bool
+}
+
+// NeedLeaderElection is false: every replica answers.
+func (*cacheStarter) NeedLeaderElection() bool { return false }
+
+// Start returns when all caches are filled.
+func (c *cacheStarter) Start(ctx context.Context) error {
+	for _, o := range cached() {
+		if _, err := c.informers.GetInformer(ctx, o); err != nil {
+			return fmt.Errorf("filling the cache of %T: %w", o, err)
+		}
+	}
+	c.synced.Store(true)
+	return nil
+}
