@@ -160,6 +160,7 @@ func TestBackupFailures(t *testing.T) {
 		},
 		"the password is wrong": {
 			func(t *testing.T, task *wire.Task) {
+				t.Helper()
 				task.Repository.PasswordFile = movertest.WritePassword(t, "wrong")
 			},
 			wire.ExitTerminal, velerov1.ReasonRepositoryPasswordWrong, "repository shop of location default",
@@ -170,6 +171,7 @@ func TestBackupFailures(t *testing.T) {
 		},
 		"the location's directory is gone": {
 			func(t *testing.T, task *wire.Task) {
+				t.Helper()
 				r := movertest.NewRepository(t)
 				r.PasswordFile = task.Repository.PasswordFile
 				NewWithT(t).Expect(os.RemoveAll(filepath.Dir(filepath.Dir(filepath.Dir(movertest.RepositoryDir(r)))))).To(Succeed())

@@ -36,6 +36,7 @@ func BenchmarkSmallVolume(b *testing.B) {
 }
 
 func benchmarkBoth(b *testing.B, fill func(dir string)) {
+	b.Helper()
 	source := b.TempDir()
 	fill(source)
 	b.Run("mover", func(b *testing.B) { benchmarkMover(b, source) })
@@ -67,6 +68,7 @@ func cpuSeconds(b *testing.B) float64 {
 }
 
 func benchmarkMover(b *testing.B, source string) {
+	b.Helper()
 	g := NewWithT(b)
 	r := movertest.NewRepository(b)
 	g.Expect(repository.Ensure(b.Context(), r)).To(Succeed())
@@ -91,6 +93,7 @@ func benchmarkMover(b *testing.B, source string) {
 }
 
 func benchmarkPlain(b *testing.B, source string) {
+	b.Helper()
 	g := NewWithT(b)
 	storage, err := filesystem.New(b.Context(), &filesystem.Options{Path: b.TempDir()}, true)
 	g.Expect(err).NotTo(HaveOccurred())

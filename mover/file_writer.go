@@ -2,6 +2,7 @@ package mover
 
 import (
 	"bytes"
+	"errors"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,7 +63,7 @@ func isZero(p []byte) bool { return bytes.Equal(p, zeros[:len(p)]) }
 func (w *fileWriter) writeAll(p []byte) error {
 	for len(p) > 0 {
 		n, err := unix.Pwrite(w.fd, p, w.offset)
-		if err != nil && err != unix.EINTR { //nolint:errorlint // system calls return bare numbers
+		if err != nil && !errors.Is(err, unix.EINTR) {
 			return err
 		}
 		n = max(n, 0)

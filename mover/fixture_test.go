@@ -34,7 +34,7 @@ const (
 // sharedDir is the folder of fixtures beside the repository.
 func sharedDir(t *testing.T) string {
 	t.Helper()
-	dir := os.Getenv("PODKEEP_SHARED") //nolint:forbidigo // says where the fixtures are
+	dir := os.Getenv("PODKEEP_SHARED")
 	if dir == "" {
 		dir = filepath.Join("..", "..", "shared")
 	}

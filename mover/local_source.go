@@ -68,16 +68,36 @@ func join(dir, name string) string {
 	return dir + "/" + name
 }
 
-func (e *localEntry) Name() string                { return e.name }
-func (e *localEntry) Size() int64                 { return e.size }
-func (e *localEntry) Mode() fs.FileMode           { return e.mode }
-func (e *localEntry) ModTime() time.Time          { return time.Unix(0, e.mtime) }
-func (e *localEntry) IsDir() bool                 { return e.mode.IsDir() }
-func (e *localEntry) Sys() any                    { return nil }
-func (e *localEntry) Owner() kopiafs.OwnerInfo    { return e.owner }
-func (e *localEntry) Device() kopiafs.DeviceInfo  { return e.dev }
+// Name implements fs.FileInfo.
+func (e *localEntry) Name() string { return e.name }
+
+// Size implements fs.FileInfo.
+func (e *localEntry) Size() int64 { return e.size }
+
+// Mode implements fs.FileInfo.
+func (e *localEntry) Mode() fs.FileMode { return e.mode }
+
+// ModTime implements fs.FileInfo.
+func (e *localEntry) ModTime() time.Time { return time.Unix(0, e.mtime) }
+
+// IsDir implements fs.FileInfo.
+func (e *localEntry) IsDir() bool { return e.mode.IsDir() }
+
+// Sys implements fs.FileInfo.
+func (e *localEntry) Sys() any { return nil }
+
+// Owner implements kopiafs.Entry.
+func (e *localEntry) Owner() kopiafs.OwnerInfo { return e.owner }
+
+// Device implements kopiafs.Entry.
+func (e *localEntry) Device() kopiafs.DeviceInfo { return e.dev }
+
+// LocalFilesystemPath implements kopiafs.Entry. Without a path kopia runs no
+// actions and opens nothing by itself.
 func (e *localEntry) LocalFilesystemPath() string { return "" }
-func (e *localEntry) Close()                      {}
+
+// Close implements kopiafs.Entry.
+func (e *localEntry) Close() {}
 
 // localDirectory is a directory of the volume.
 type localDirectory struct{ localEntry }
@@ -122,9 +142,9 @@ func (it *localIterator) Next(ctx context.Context) (kopiafs.Entry, error) {
 			if it.done {
 				return nil, nil //nolint:nilnil // kopia's sign for the end
 			}
-			if err := it.fill(); err != nil {
+			if failed := it.fill(); failed != nil {
 				it.done = true
-				return &localError{localEntry: localEntry{root: it.dir.root, name: ".", mode: fs.ModeDir}, err: err}, nil
+				return failed, nil
 			}
 			continue
 		}
@@ -136,14 +156,19 @@ func (it *localIterator) Next(ctx context.Context) (kopiafs.Entry, error) {
 	}
 }
 
-func (it *localIterator) fill() error {
+// fill reads more names. It returns what stands for the rest of the directory
+// when that cannot be read.
+func (it *localIterator) fill() kopiafs.Entry {
 	names, err := it.file.Readdirnames(namesPerRead)
 	it.names = names
-	if errors.Is(err, io.EOF) || (err == nil && len(names) == 0) {
+	switch {
+	case errors.Is(err, io.EOF):
 		it.done = true
 		return nil
+	case err != nil:
+		return &localError{localEntry: localEntry{root: it.dir.root, name: ".", mode: fs.ModeDir}, err: err}
 	}
-	return err
+	return nil
 }
 
 // entry looks one name up; nil means that it is gone.

@@ -246,11 +246,20 @@ func TestVersion(t *testing.T) {
 	offline := podkeep(t.Context(), nil, "version", "--client-only")
 
 	g.Expect(got.out).To(HavePrefix("Client:\n\tVersion: dev\n"))
-	g.Expect(got.out).To(HaveSuffix("Server:\n\tVersion: v1.2.3\n\tImage: registry.example.com:5000/podkeep:v1.2.3@sha256:0\n" +
-		"# WARNING: client and server have different versions. Update the server with: podkeep install\n"))
+	g.Expect(got.out).To(HaveSuffix("Server:\n\tVersion: v1.2.3\n\tImage: registry.example.com:5000/podkeep:v1.2.3@sha256:0\n"))
 	g.Expect(alone.out).To(ContainSubstring("<error getting server version: there is no server in namespace velero; install podkeep with: podkeep install>"))
 	g.Expect(alone.code).To(Equal(exitOK))
 	g.Expect(offline.out).NotTo(ContainSubstring("erver"))
+}
+
+func TestDifferentVersionsAreAWarning(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+
+	g.Expect(versionWarning("v1.2.3", "v1.2.4")).To(HaveSuffix("Update the server with: podkeep install\n"))
+	g.Expect(versionWarning("v1.2.3", "v1.2.3")).To(BeEmpty())
+	g.Expect(versionWarning("v1.2.3", unknownVersion)).To(BeEmpty())
+	g.Expect(versionWarning("dev", "v1.2.3")).To(BeEmpty(), "what was built without a version cannot be compared")
 }
 
 func TestImageVersion(t *testing.T) {
@@ -265,6 +274,7 @@ func TestImageVersion(t *testing.T) {
 func TestCompletion(t *testing.T) {
 	t.Parallel()
 	c := func(t *testing.T) client.WithWatch {
+		t.Helper()
 		return apiWith(t, interceptor.Funcs{},
 			&velerov1.Backup{ObjectMeta: metav1.ObjectMeta{Namespace: "velero", Name: "shop-1"}},
 			&velerov1.Backup{ObjectMeta: metav1.ObjectMeta{Namespace: "velero", Name: "shop-2"}},

@@ -103,7 +103,7 @@ func addControllers(mgr ctrl.Manager, flags serverFlags) error {
 	return errors.Join(
 		(&location.Reconciler{Client: c, Clock: clk, Namespace: ns, Access: access, DefaultValidationFrequency: &flags.validationFrequency}).SetupWithManager(mgr),
 		(&repositorycontroller.Reconciler{
-			Client: c, Clock: clk, Namespace: ns, Access: access, ScratchDir: filepath.Join(flags.scratchDir, "repositories"),
+			Client: c, Clock: clk, Namespace: ns, Access: access, ScratchDir: flags.scratchDir,
 			Ensure: repository.Ensure, EnsureReason: repository.Reason,
 		}).SetupWithManager(mgr),
 		(&backup.Reconciler{

@@ -74,12 +74,16 @@ func (s *session) printServerVersion(cmd *cobra.Command) error {
 
 func printServer(w io.Writer, image string) error {
 	server := imageVersion(image)
-	_, err := fmt.Fprintf(w, "Server:\n\tVersion: %s\n\tImage: %s\n", server, image)
-	if err != nil || server == version.Version || server == unknownVersion {
-		return err
-	}
-	_, err = fmt.Fprintln(w, "# WARNING: client and server have different versions. Update the server with: podkeep install")
+	_, err := fmt.Fprintf(w, "Server:\n\tVersion: %s\n\tImage: %s\n%s", server, image, versionWarning(version.Version, server))
 	return err
+}
+
+// versionWarning is empty unless both versions are known and differ.
+func versionWarning(client, server string) string {
+	if client == server || client == versionOfBuilds || server == unknownVersion {
+		return ""
+	}
+	return "# WARNING: client and server have different versions. Update the server with: podkeep install\n"
 }
 
 // serverImage is the image of the server of this installation.
@@ -100,6 +104,9 @@ func (t cluster) serverImage(ctx context.Context) (string, error) {
 	}
 	return "", fmt.Errorf("deployment %s in namespace %s has no container %s", install.ServerName, t.namespace, install.ServerName)
 }
+
+// versionOfBuilds is the version of a client that was built without one.
+const versionOfBuilds = "dev"
 
 // unknownVersion is the version of an image that is named without one.
 const unknownVersion = "unknown"

@@ -75,6 +75,8 @@ func (f *roleFlags) newManager(o managerOptions) (ctrl.Manager, error) {
 		return nil, fmt.Errorf("finding the cluster: %w", err)
 	}
 	cfg.QPS, cfg.Burst = serverQPS, serverBurst
+	// A backup lists every kind, also deprecated ones; nobody acts on the warnings.
+	cfg.WarningHandler = rest.NoWarnings{}
 	scheme, err := newScheme()
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -153,4 +155,42 @@ func TestWaitEndsWhenTheClusterRefuses(t *testing.T) {
 	g.Expect(got.code).To(Equal(exitFailed))
 	g.Expect(got.err).To(ContainSubstring("no watching"))
 	g.Expect(got.err).To(HaveSuffix("see what you may do with: kubectl auth can-i --list -n velero\n"))
+}
+
+func TestWaitDrawsOnATerminal(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	c := apiWith(t, watched(end(g, velerov1.BackupPhaseCompleted)))
+	s := &session{
+		connect:   func() (client.WithWatch, error) { return c, nil },
+		namespace: func() (string, error) { return "velero", nil },
+		clock:     clock.RealClock{},
+		terminal: func(io.Writer) *terminal {
+			return &terminal{size: func() (int, int) { return 79, 23 }}
+		},
+	}
+
+	got := s.run(t.Context(), "backup", "create", "x", "--wait")
+
+	g.Expect(got.code).To(Equal(exitOK))
+	g.Expect(got.out).To(ContainSubstring("shop/web-0 data  Completed  2.0 KiB\x1b[K\n\x1b[J" + "Backup completed with status: Completed.\n"))
+}
+
+func TestTerminals(t *testing.T) {
+	t.Parallel()
+	env := func(name, value string) func(string) string {
+		return func(n string) string {
+			if n == name {
+				return value
+			}
+			return ""
+		}
+	}
+	g := NewWithT(t)
+
+	g.Expect(openTerminal(&strings.Builder{}, env("TERM", "xterm"))).To(BeNil(), "a pipe is no terminal")
+	g.Expect(speaksUTF8(env("LANG", "de_DE.UTF-8"))).To(BeTrue())
+	g.Expect(speaksUTF8(env("LC_ALL", "C.utf8"))).To(BeTrue())
+	g.Expect(speaksUTF8(env("LANG", "C"))).To(BeFalse())
+	g.Expect(speaksUTF8(env("", ""))).To(BeFalse())
 }

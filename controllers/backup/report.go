@@ -179,12 +179,13 @@ func oneLine(text string) string {
 	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }
 
+// set leaves observedGeneration alone: the kinds have no status subresource, so
+// writing it would make a new generation, and the next reconcile another one.
 func set(b *velerov1.Backup, typ string, status metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(&b.Status.Conditions, metav1.Condition{
-		Type:               typ,
-		Status:             status,
-		Reason:             reason,
-		Message:            message,
-		ObservedGeneration: b.Generation,
+		Type:    typ,
+		Status:  status,
+		Reason:  reason,
+		Message: message,
 	})
 }

@@ -30,6 +30,7 @@ func (p *pass) restorePod(ctx context.Context, i item) error {
 	volumes := decideVolumes(pod, p.volumesOf(i.ref.Namespace, i.ref.Name))
 	if names := volumes.names(); len(names) > 0 {
 		items.SetAnnotation(i.prepared, velerov1.RestoreVolumesAnnotation, strings.Join(names, ","))
+		items.SetAnnotation(i.prepared, velerov1.InstallationAnnotation, p.restore.Namespace)
 	}
 	if shared := p.sharedVolumes(pod); len(shared) > 0 && len(volumes.restore) == 0 && metav1.GetControllerOf(i.archived) != nil {
 		p.log.Info("Leaving out item", "item", i.ref.String(), "reason", "its controller makes it when the data of the shared claim is in place")

@@ -16,6 +16,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Sentinels of Directory and Find.
@@ -83,7 +84,8 @@ func DriverNames(pv *corev1.PersistentVolume) []string {
 	}
 	var names []string
 	for _, key := range []string{provisionedByAnnotation, migratedToAnnotation} {
-		if name := pv.Annotations[key]; name != "" {
+		// Names of provisioners may have a slash, those of CSIDriver objects may not.
+		if name := pv.Annotations[key]; name != "" && len(validation.IsDNS1123Subdomain(name)) == 0 {
 			names = append(names, name)
 		}
 	}

@@ -1,7 +1,9 @@
 package progressview
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,24 +32,21 @@ const (
 func Frame(s State, m *Meter, elapsed time.Duration, size Size) []string {
 	lines := []string{headline(s, elapsed, size.Width)}
 	if s.Why.Problem && s.Why.Message != "" {
-		lines = append(lines, "  "+s.Why.Message)
+		lines = append(lines, indented(wrap(s.Why.Message, size.Width-2, maxNoteLines))...)
 	}
 	if s.Trouble != "" {
-		lines = append(lines, "  "+s.Trouble)
+		lines = append(lines, indented(wrap(s.Trouble, size.Width-2, maxNoteLines))...)
 	}
 	l := newLayout(s.Volumes, size)
 	if s.ItemsTotal > 0 {
 		lines = append(lines, itemsLine(s, l))
 	}
-	footer := totalsLine(s, m)
-	room := size.Height - len(lines)
-	if footer != "" {
-		room--
+	tail := notes(s.Volumes, l)
+	if footer := totalsLine(s, m); footer != "" {
+		tail = append(tail, footer)
 	}
-	lines = append(lines, volumeLines(s.Volumes, m, l, room)...)
-	if footer != "" {
-		lines = append(lines, footer)
-	}
+	lines = append(lines, volumeLines(s.Volumes, m, l, size.Height-len(lines)-len(tail))...)
+	lines = append(lines, tail...)
 	lines = lines[:max(0, min(len(lines), size.Height))]
 	for i := range lines {
 		lines[i] = strings.TrimRight(cut(lines[i], size.Width), " ")
@@ -70,6 +69,7 @@ func headline(s State, elapsed time.Duration, width int) string {
 // layout is which columns a frame has. It depends on names and on the width
 // only, so that columns stay where they are from frame to frame.
 type layout struct {
+	width     int // of the whole line
 	name      int
 	bar       int
 	withBytes bool
@@ -78,7 +78,7 @@ type layout struct {
 }
 
 func newLayout(volumes []describe.Volume, size Size) layout {
-	l := layout{name: minName, ascii: size.ASCII}
+	l := layout{width: size.Width, name: minName, ascii: size.ASCII}
 	for _, v := range volumes {
 		l.name = max(l.name, columns(v.Name()))
 	}
@@ -152,16 +152,66 @@ func mostTelling(volumes []describe.Volume, n int) (shown, hidden []describe.Vol
 
 func volumeLine(v describe.Volume, m *Meter, l layout) string {
 	name := padRight(cutStart(v.Name(), l.name), l.name) + "  "
+	if isMoving(v) {
+		return name + movingText(v, m, l)
+	}
+	text := standing(v)
+	if !l.fits(text) && explanation(v) != "" {
+		// The whole of it is in the notes.
+		return name + cmp.Or(v.Why.Reason, v.Phase)
+	}
+	return name + text
+}
+
+// standing is the text in place of a bar.
+func standing(v describe.Volume) string {
 	switch {
 	case v.Finished:
-		return name + ended(v)
-	case isMoving(v):
-		return name + movingText(v, m, l)
+		return ended(v)
 	case v.Why.Reason != "":
-		return name + reasonText(v.Why)
+		return reasonText(v.Why)
 	default:
-		return name + v.Phase
+		return v.Phase
 	}
+}
+
+// explanation is the part of standing that may be long; "" when there is none.
+func explanation(v describe.Volume) string {
+	switch {
+	case v.HasFailed():
+		return v.Explanation()
+	case v.Finished, isMoving(v):
+		return ""
+	default:
+		return v.Why.Message
+	}
+}
+
+// fits reports whether a text has room beside a name.
+func (l layout) fits(text string) bool { return columns(text) <= l.width-l.name-2 }
+
+// Bounds of the notes below the volumes.
+const (
+	maxNotes     = 3
+	maxNoteLines = 2
+)
+
+// notes are the explanations that have no room beside their volumes, each of
+// them once. What every volume goes through needs no explanation.
+func notes(volumes []describe.Volume, l layout) []string {
+	var texts, lines []string
+	for _, v := range volumes {
+		text := explanation(v)
+		if text == "" || isRoutine(v) || l.fits(standing(v)) || slices.Contains(texts, text) {
+			continue
+		}
+		if len(texts) == maxNotes {
+			break
+		}
+		texts = append(texts, text)
+		lines = append(lines, wrap(text, l.width-2, maxNoteLines)...)
+	}
+	return indented(lines)
 }
 
 func movingText(v describe.Volume, m *Meter, l layout) string {

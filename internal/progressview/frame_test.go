@@ -21,7 +21,15 @@ func states() map[string]State {
 	trouble.Trouble = "the cluster does not answer, trying again: connection refused"
 	unknownSize := shop(moving("shop/web-0", "data", 5*mebibyte))
 	unknownSize.Volumes[0].BytesTotal = 0
+	stuck := shop(waiting("cli-demo/small", "data", velerov1.ReasonWaitingForRepository), waiting("cli-demo/web-f4776bb9d-vwd75", "logs", velerov1.ReasonWaitingForRepository))
+	for i := range stuck.Volumes {
+		stuck.Volumes[i].Why.Message = "repository cli-demo-default-kopia is not ready: opening repository: reading kopia.repository: Access Denied"
+	}
+	queue := shop(waiting("cli-demo/small", "data", velerov1.ReasonWaitingForSlot))
+	queue.Volumes[0].Why.Message = "mover pod cli-3-733801ef31 is ready and waits until the node moves fewer other volumes"
 	return map[string]State{
+		"queue":        queue,
+		"stuck":        stuck,
 		"new":          {Title: "Backup shop-1", Phase: "New"},
 		"collecting":   collecting,
 		"mixed":        mixed(),
@@ -96,6 +104,16 @@ func TestPercentIsNeverCompleteTooSoon(t *testing.T) {
 	g.Expect(percent(1, 3)).To(Equal(33))
 	g.Expect(percent(3, 3)).To(Equal(99))
 	g.Expect(percent(5, 3)).To(Equal(99))
+}
+
+func TestWrap(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+
+	g.Expect(wrap("one two three four", 9, 3)).To(Equal([]string{"one two", "three", "four"}))
+	g.Expect(wrap("one two three four", 9, 2)).To(Equal([]string{"one two", "three fo…"}))
+	g.Expect(wrap("extraordinary", 5, 2)).To(Equal([]string{"extr…"}))
+	g.Expect(wrap("", 5, 2)).To(BeEmpty())
 }
 
 func TestTextIsCutByColumns(t *testing.T) {

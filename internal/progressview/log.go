@@ -73,10 +73,13 @@ func headChange(last, s State) string {
 	return text
 }
 
-// quiet are reasons every volume goes through; they are no news.
-var quiet = []string{
+// routine are reasons every volume goes through; they are no news.
+var routine = []string{
 	"", velerov1.ReasonWaitingForSlot, velerov1.ReasonWaitingForPod, velerov1.ReasonPreparing, velerov1.ReasonMoving,
 }
+
+// isRoutine reports whether a volume just waits for its turn.
+func isRoutine(v describe.Volume) bool { return !v.Finished && slices.Contains(routine, v.Why.Reason) }
 
 // news is what a plain line says about a volume; "" for nothing. It does not
 // depend on how far the volume is.
@@ -88,7 +91,7 @@ func news(v describe.Volume) string {
 		return "canceling"
 	case isMoving(v):
 		return "started"
-	case !slices.Contains(quiet, v.Why.Reason):
+	case !isRoutine(v):
 		return reasonText(v.Why)
 	default:
 		return ""

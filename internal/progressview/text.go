@@ -62,6 +62,32 @@ func cutStart(text string, limit int) string {
 	return cut("…"+text, limit)
 }
 
+// wrap breaks a text into lines between words. What does not fit into the last
+// line is cut off.
+func wrap(text string, width, maxLines int) []string {
+	var lines []string
+	for _, word := range strings.Fields(text) {
+		last := len(lines) - 1
+		if last >= 0 && (len(lines) == maxLines || columns(lines[last])+1+columns(word) <= width) {
+			lines[last] += " " + word
+			continue
+		}
+		lines = append(lines, word)
+	}
+	for i := range lines {
+		lines[i] = cut(lines[i], width)
+	}
+	return lines
+}
+
+func indented(lines []string) []string {
+	out := make([]string, 0, len(lines))
+	for _, line := range lines {
+		out = append(out, "  "+line)
+	}
+	return out
+}
+
 func padRight(text string, to int) string {
 	return text + strings.Repeat(" ", max(0, to-columns(text)))
 }

@@ -121,14 +121,13 @@ func (s *boundedStorage) GetMetadata(ctx context.Context, id blob.ID) (blob.Meta
 func (s *boundedStorage) ListBlobs(ctx context.Context, prefix blob.ID, callback func(blob.Metadata) error) error {
 	var stopped error
 	err := s.do(ctx, "listing blobs "+string(prefix), 0, func(ctx context.Context) error {
-		err := s.Storage.ListBlobs(ctx, prefix, func(m blob.Metadata) error {
+		if err := s.Storage.ListBlobs(ctx, prefix, func(m blob.Metadata) error {
 			stopped = callback(m)
 			return stopped
-		})
-		if stopped != nil {
-			return nil // the caller's own error is no failure of the storage
+		}); stopped == nil { // the caller's own error is no failure of the storage
+			return err
 		}
-		return err
+		return nil
 	})
 	if stopped != nil {
 		return stopped

@@ -51,11 +51,11 @@ func TestOperationsEndInBoundedTime(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := NewWithT(t)
 				s := newBoundedStorage(&fakeStorage{answer: hang}, timeout(wire.Repository{StorageTimeoutSeconds: tc.timeoutSeconds}))
-				start := time.Now() //nolint:forbidigo // synctest's clock
+				start := time.Now()
 
 				err := s.PutBlob(t.Context(), "p1", bytesOf(make([]byte, tc.size)), blob.PutOptions{})
 
-				g.Expect(time.Since(start)).To(Equal(tc.want)) //nolint:forbidigo // synctest's clock
+				g.Expect(time.Since(start)).To(Equal(tc.want))
 				g.Expect(err).To(MatchError(ErrUnavailable))
 				g.Expect(Reason(err)).To(Equal(velerov1.ReasonStorageUnavailable))
 			})

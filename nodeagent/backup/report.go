@@ -9,7 +9,7 @@ import (
 // report writes into b what a step did. It is the only writer of its phase and
 // conditions.
 func report(b *velerov1.PodVolumeBackup, r movement.Report, made string) {
-	r.Generation, r.Success = b.Generation, velerov1.ReasonSnapshotTaken
+	r.Success = velerov1.ReasonSnapshotTaken
 	if !b.IsFinished() {
 		setStatus(b, r.Apply(statusOf(b)))
 		reportSnapshot(b, r.Facts.Mover)

@@ -40,11 +40,10 @@ func (s Status) WasReady() bool {
 
 // Report is what a step, and the error of carrying it out, did to an object.
 type Report struct {
-	Facts      Facts
-	Step       Step
-	Err        error
-	Generation int64
-	Success    string // reason of success
+	Facts   Facts
+	Step    Step
+	Err     error
+	Success string // reason of success
 }
 
 // Apply returns the status after the report. It is the only place that derives a
@@ -133,6 +132,8 @@ func (r Report) applyResult(s *Status) {
 	s.Message = Remarks(r.Facts.Subject, *result)
 }
 
+// set leaves observedGeneration alone: the kinds have no status subresource, so
+// writing it would make a new generation, and the next reconcile another one.
 func (r Report) set(s *Status, conditionType string, status metav1.ConditionStatus, step Step) {
 	if step.Reason == "" {
 		return
@@ -142,7 +143,6 @@ func (r Report) set(s *Status, conditionType string, status metav1.ConditionStat
 		Status:             status,
 		Reason:             step.Reason,
 		Message:            step.Message,
-		ObservedGeneration: r.Generation,
 		LastTransitionTime: metav1.NewTime(r.Facts.Now),
 	})
 }

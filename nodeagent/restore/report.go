@@ -9,7 +9,7 @@ import (
 // conditions. From the first time it looks at a restore, an agent stands as its
 // node, so that somebody says so when the pod goes away.
 func report(v *velerov1.PodVolumeRestore, r movement.Report, made, node string) {
-	r.Generation, r.Success = v.Generation, velerov1.ReasonDataRestored
+	r.Success = velerov1.ReasonDataRestored
 	if !v.IsFinished() {
 		setStatus(v, r.Apply(statusOf(v)))
 		if v.Status.Phase != velerov1.PodVolumeRestorePhaseCanceled {

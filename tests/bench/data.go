@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"k8s.io/apimachinery/pkg/util/rand"
 )
 
 // Budgets of the data path against plain kopia (design §9).
@@ -99,21 +98,19 @@ func (c comparison) measure(ctx context.Context, withRestore bool) (measured []p
 	if err != nil {
 		return nil, err
 	}
-	at := place{Folder: dir, Prefix: "repository"}
-	if c.onS3 {
-		if at, err = c.bucketPlace("bench/" + rand.String(8)); err != nil {
-			return nil, err
-		}
-	}
-	podkeep, plain, err := c.newContenders(dir, at)
+	at, err := c.newPlace(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		err = errors.Join(err, podkeep.at.remove(ctx), plain.at.remove(ctx))
+		err = errors.Join(err, at.remove(ctx))
 	}()
+	podkeep, plain, err := c.newContenders(dir, at)
+	if err != nil {
+		return nil, err
+	}
 	if err := errors.Join(podkeep.create(ctx), plain.create(ctx)); err != nil {
 		return nil, err
 	}

@@ -237,7 +237,7 @@ func (j *journey) remove(ctx context.Context) error {
 	}
 	failed = append(failed, j.cluster.Client.DeleteAllOf(ctx, &velerov1.BackupRepository{}, in,
 		client.MatchingLabels{velerov1.VolumeNamespaceLabel: velerov1.ValidLabelValue(j.namespace)}))
-	bucket, err := j.settings.bucketPlace("")
+	bucket, err := j.settings.gateway()
 	failed = append(failed, err)
 	for _, p := range prefixes {
 		failed = append(failed, bucket.removeObjects(ctx, p))

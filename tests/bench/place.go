@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"k8s.io/apimachinery/pkg/util/rand"
 
 	"github.com/podkeep/podkeep/internal/location"
 	"github.com/podkeep/podkeep/tests/suite"
@@ -33,16 +35,36 @@ type place struct {
 	Prefix string `json:"prefix"` // of this repository alone, without slashes around it
 }
 
-// bucketPlace is a prefix in the bucket of the test cluster.
-func (s settings) bucketPlace(prefix string) (place, error) {
+// gateway is the test cluster's S3 gateway, with the bucket of its default
+// location.
+func (s settings) gateway() (place, error) {
 	u, err := url.Parse(s.s3URL)
 	if err != nil || u.Scheme != "http" || u.Host == "" {
 		return place{}, fmt.Errorf("-s3: Invalid value: %q: must be http://host[:port]", s.s3URL)
 	}
-	return place{
-		Endpoint: u.Host, Bucket: suite.S3Bucket, AccessKey: suite.S3AccessKey, SecretKey: suite.S3SecretKey, Region: region,
-		Prefix: prefix,
-	}, nil
+	return place{Endpoint: u.Host, Bucket: suite.S3Bucket, AccessKey: suite.S3AccessKey, SecretKey: suite.S3SecretKey, Region: region}, nil
+}
+
+// newPlace makes a place for repositories of one measurement: below dir, or in
+// a new bucket, because a folder that is not of a backup makes a location
+// invalid.
+func (c comparison) newPlace(ctx context.Context, dir string) (place, error) {
+	if !c.onS3 {
+		return place{Folder: dir, Prefix: "repository"}, nil
+	}
+	p, err := c.gateway()
+	if err != nil {
+		return place{}, err
+	}
+	p.Bucket, p.Prefix = "podkeep-bench-"+rand.String(8), "repository"
+	client, err := p.client()
+	if err != nil {
+		return place{}, err
+	}
+	if err := client.MakeBucket(ctx, p.Bucket, minio.MakeBucketOptions{Region: p.Region}); err != nil {
+		return place{}, fmt.Errorf("making bucket %s on %s: %w", p.Bucket, p.Endpoint, err)
+	}
+	return p, nil
 }
 
 // location is the place as a mover's task names it.
@@ -65,23 +87,35 @@ func (p place) location(credentialsFile string) location.Location {
 func (p place) key() string  { return p.location("").RepositoryPrefix(repositoryNamespace) }
 func (p place) path() string { return filepath.Join(p.Folder, p.key()) }
 
-// remove removes all that lies at the place.
+// remove removes what newPlace made, and all that lies there.
 func (p place) remove(ctx context.Context) error {
 	if p.Folder != "" {
-		return os.RemoveAll(filepath.Join(p.Folder, p.Prefix))
+		repositories, err := filepath.Glob(filepath.Join(p.Folder, p.Prefix+"*"))
+		for _, r := range repositories {
+			err = errors.Join(err, os.RemoveAll(r))
+		}
+		return err
 	}
-	return p.removeObjects(ctx, p.Prefix+"/")
+	client, err := p.client()
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.removeObjects(ctx, ""), client.RemoveBucket(ctx, p.Bucket))
 }
 
 // removeObjects removes the objects below a prefix of the bucket.
 func (p place) removeObjects(ctx context.Context, prefix string) error {
-	c, err := minio.New(p.Endpoint, &minio.Options{Creds: credentials.NewStaticV4(p.AccessKey, p.SecretKey, ""), Region: p.Region})
+	client, err := p.client()
 	if err != nil {
 		return err
 	}
-	objects := c.ListObjects(ctx, p.Bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true})
-	for failed := range c.RemoveObjects(ctx, p.Bucket, objects, minio.RemoveObjectsOptions{}) {
+	objects := client.ListObjects(ctx, p.Bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true})
+	for failed := range client.RemoveObjects(ctx, p.Bucket, objects, minio.RemoveObjectsOptions{}) {
 		return fmt.Errorf("removing %s: %w", failed.ObjectName, failed.Err)
 	}
 	return nil
+}
+
+func (p place) client() (*minio.Client, error) {
+	return minio.New(p.Endpoint, &minio.Options{Creds: credentials.NewStaticV4(p.AccessKey, p.SecretKey, ""), Region: p.Region})
 }

@@ -111,13 +111,13 @@ func (s *stopwatch) seeRequest(e watch.Event) {
 // seeVolume notes the phases of a PodVolumeBackup or PodVolumeRestore of the
 // request.
 func (s *stopwatch) seeVolume(e watch.Event) {
-	var volume, phase string
+	var volume, phase, message string
 	var o client.Object
 	switch v := e.Object.(type) {
 	case *velerov1.PodVolumeBackup:
-		o, volume, phase = v, v.Spec.Pod.Name, string(v.Status.Phase)
+		o, volume, phase, message = v, v.Spec.Pod.Name, string(v.Status.Phase), v.Status.Message
 	case *velerov1.PodVolumeRestore:
-		o, volume, phase = v, v.Spec.Pod.Name, string(v.Status.Phase)
+		o, volume, phase, message = v, v.Spec.Pod.Name, string(v.Status.Phase), v.Status.Message
 	default:
 		return
 	}
@@ -129,6 +129,9 @@ func (s *stopwatch) seeVolume(e watch.Event) {
 	s.timeline.noteVolume(o.GetName(), "request created")
 	if phase != "" && phase != string(velerov1.PodVolumeBackupPhaseNew) {
 		s.timeline.noteVolume(o.GetName(), "phase "+phase)
+	}
+	if message != "" {
+		s.timeline.noteVolume(o.GetName(), fmt.Sprintf("message %.300q", message))
 	}
 }
 

@@ -9,6 +9,8 @@
 package registration
 
 import (
+	"fmt"
+
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -65,6 +67,13 @@ const (
 		`object.metadata.?annotations.orValue({}) != oldObject.metadata.?annotations.orValue({})`
 )
 
+// restoredBy leaves out pods that the restore of another installation makes: the
+// two would take turns removing each other's gate.
+func restoredBy(namespace string) string {
+	return fmt.Sprintf(`object.metadata.?annotations.orValue({})[?%q].orValue(%q) == %q`,
+		velerov1.InstallationAnnotation, namespace, namespace)
+}
+
 // Configuration returns the configuration of the install in namespace, with an
 // empty caBundle.
 func Configuration(namespace string) *admissionv1.MutatingWebhookConfiguration {
@@ -101,6 +110,7 @@ func selectionWebhook(namespace string) admissionv1.MutatingWebhook {
 func gateWebhook(namespace string) admissionv1.MutatingWebhook {
 	w := newWebhook(namespace, GateName, GatePath)
 	w.ObjectSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{exists(velerov1.RestoreNameLabel)}}
+	w.MatchConditions = append(w.MatchConditions, admissionv1.MatchCondition{Name: "own-restore", Expression: restoredBy(namespace)})
 	return w
 }
 

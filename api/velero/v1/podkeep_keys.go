@@ -39,6 +39,10 @@ const (
 	// fill, comma separated and sorted. The restore writes it, and the gate waits
 	// for these volumes and no others.
 	RestoreVolumesAnnotation = "podkeep.io/restore-volumes"
+
+	// InstallationAnnotation is the install namespace of the podkeep that restores
+	// the pod. Of two installations in a cluster, only that one gates it.
+	InstallationAnnotation = "podkeep.io/installation"
 )
 
 // Keys of podkeep on mover pods.

@@ -20,7 +20,7 @@ func cleanPod(_ Target, obj *unstructured.Unstructured) Reason {
 	}
 	removeAnnotations(obj,
 		velerov1.SelectedVolumesAnnotation, velerov1.SkippedVolumesAnnotation,
-		velerov1.SelectionInputsAnnotation, velerov1.RestoreVolumesAnnotation)
+		velerov1.SelectionInputsAnnotation, velerov1.RestoreVolumesAnnotation, velerov1.InstallationAnnotation)
 	for _, name := range []string{"nodeName", "priority", "ephemeralContainers"} {
 		unstructured.RemoveNestedField(obj.Object, "spec", name)
 	}
