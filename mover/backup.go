@@ -246,7 +246,9 @@ func (b *backup) result(m *snapshot.Manifest) wire.Result {
 	}
 	r.SnapshotID = string(m.ID)
 	r.TotalBytes = sizeOfSnapshot(m)
-	r.IncrementalBytes = max(r.TotalBytes-b.progress.cached.Load(), 0)
+	// Not the total less what kopia calls cached: that includes symlinks, whose
+	// targets are not in the total.
+	r.IncrementalBytes = min(r.TotalBytes, b.progress.hashed.Load())
 	if s := m.RootEntry.DirSummary; s != nil {
 		r.Files = s.TotalFileCount
 	}

@@ -157,7 +157,7 @@ func (t cluster) explain(ctx context.Context, err error, k kind, name string) er
 // in this one; otherwise it is the given next step.
 func (t cluster) elsewhereOr(ctx context.Context, next string) string {
 	if others := t.elsewhere(ctx); len(others) > 0 {
-		return fmt.Sprintf("podkeep is not installed there but in namespace %s: pass -n %s", strings.Join(others, ", "), others[0])
+		return fmt.Sprintf("podkeep is not installed there but in %s: pass -n %s", strings.Join(others, ", "), others[0])
 	}
 	return next
 }

@@ -136,7 +136,7 @@ func TestErrorsNameTheNextStep(t *testing.T) {
 		"an installation in another namespace": {
 			objects: []client.Object{server("backups")},
 			args:    []string{"backup", "get", "x"},
-			want:    `podkeep: backup "x" not found in namespace velero; podkeep is not installed there but in namespace backups: pass -n backups`,
+			want:    `podkeep: backup "x" not found in namespace velero; podkeep is not installed there but in backups: pass -n backups`,
 		},
 		"no installation at all": {
 			funcs: refusing(&meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: "velero.io", Kind: "Backup"}}),
@@ -233,7 +233,7 @@ func TestAnEmptyListIsNoFailure(t *testing.T) {
 	got := podkeep(t.Context(), apiWith(t, interceptor.Funcs{}, server("backups")), "get", "backups")
 
 	g.Expect(got).To(Equal(output{
-		err: "no backups in namespace velero; podkeep is not installed there but in namespace backups: pass -n backups\n",
+		err: "no backups in namespace velero; podkeep is not installed there but in backups: pass -n backups\n",
 	}))
 }
 

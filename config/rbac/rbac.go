@@ -17,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/podkeep/podkeep/webhook/registration"
 )
 
 //go:embed */role.yaml
@@ -63,7 +65,7 @@ func Objects(id Identity) ([]client.Object, error) {
 		if err != nil {
 			return nil, fmt.Errorf("decoding %s: %w", file, err)
 		}
-		rules[role.Kind] = append(rules[role.Kind], role.Rules...)
+		rules[role.Kind] = append(rules[role.Kind], renamed(role.Rules, id.Namespace)...)
 	}
 	var objects []client.Object
 	if r := rules["ClusterRole"]; len(r) > 0 {
@@ -74,6 +76,22 @@ func Objects(id Identity) ([]client.Object, error) {
 	}
 	return objects, nil
 }
+
+// renamed gives rules that name the configuration of the webhooks that of this
+// installation; the markers name the default one.
+func renamed(rules []rbacv1.PolicyRule, namespace string) []rbacv1.PolicyRule {
+	for _, rule := range rules {
+		for i, name := range rule.ResourceNames {
+			if name == registration.ConfigurationName(markerNamespace) {
+				rule.ResourceNames[i] = registration.ConfigurationName(namespace)
+			}
+		}
+	}
+	return rules
+}
+
+// markerNamespace is the namespace that the markers are written for.
+const markerNamespace = "velero"
 
 func clusterRole(id Identity, rules []rbacv1.PolicyRule) []client.Object {
 	return []client.Object{

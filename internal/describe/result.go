@@ -155,7 +155,7 @@ func skippedText(volumes []Volume, t Totals) string {
 	if len(where) > maxListed {
 		where = append(where[:maxListed], "…")
 	}
-	return Count(int(t.SkippedFiles), "file") + " that are pipes, sockets or devices: " + strings.Join(where, ", ")
+	return Count(int(t.SkippedFiles), "file") + " (pipes, sockets and devices): " + strings.Join(where, ", ")
 }
 
 func (r result) failedVolumes(p *page) {

@@ -39,6 +39,9 @@ func (i Installer) WaitReady(ctx context.Context, t Target) error {
 	var missing []string
 	err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
 		s, err := i.observe(ctx, t)
+		if ctx.Err() != nil { // the time is up; what was missing before is the better reason
+			return false, ctx.Err()
+		}
 		if err != nil {
 			missing = []string{err.Error()}
 			return false, nil

@@ -21,12 +21,15 @@ import (
 
 // compatNamespace is a second installation: Velero's repositories have another
 // password, and an installation has one.
-const compatNamespace = "velero-compat"
+const (
+	compatNamespace = "velero-compat"
+	compatBucket    = "velero-compat"
+)
 
 func TestVelerosBucketRestores(t *testing.T) {
 	c := suite.Connect(t)
 	g := NewWithT(t)
-	bucket := filepath.Join(c.StateDir, "s3", "podkeep", "compat")
+	bucket := filepath.Join(c.StateDir, "s3", compatBucket)
 	g.Expect(os.RemoveAll(bucket)).To(Succeed())
 	suite.UnpackFixtureBucket(t, bucket)
 	installSecond(t, c)
@@ -51,6 +54,10 @@ func installSecond(t *testing.T, c *suite.Cluster) {
 	g := NewWithT(t)
 	c.Apply(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: compatNamespace}})
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("installation %s stays to be looked at: podkeep uninstall -n %s --confirm", compatNamespace, compatNamespace)
+			return
+		}
 		out, err := podkeep(c, "uninstall", "--confirm")
 		g.Expect(err).NotTo(HaveOccurred(), out)
 	})
@@ -62,7 +69,7 @@ func installSecond(t *testing.T, c *suite.Cluster) {
 	g.Expect(os.WriteFile(credentials, []byte(suite.S3Credentials), 0o600)).To(Succeed())
 
 	out, err := podkeep(c, "install", "--image", c.Image(t), "--image-pull-policy", "IfNotPresent",
-		"--provider", "aws", "--bucket", suite.S3Bucket, "--prefix", "compat", "--secret-file", credentials,
+		"--provider", "aws", "--bucket", compatBucket, "--secret-file", credentials,
 		"--backup-location-config", "region=us-east-1,s3ForcePathStyle=true,s3Url="+suite.S3URL)
 
 	g.Expect(err).NotTo(HaveOccurred(), out)

@@ -16,6 +16,10 @@ import (
 	"github.com/podkeep/podkeep/tests/suite"
 )
 
+// faultsBucket is the bucket of these tests: what they leave must not be in the
+// way of the default location.
+const faultsBucket = "faults"
+
 // location is a storage location on the cluster's gateway with a mistake.
 func location(name string, mod func(*velerov1.BackupStorageLocation)) *velerov1.BackupStorageLocation {
 	l := &velerov1.BackupStorageLocation{
@@ -24,7 +28,7 @@ func location(name string, mod func(*velerov1.BackupStorageLocation)) *velerov1.
 			Provider: "aws",
 			Config:   map[string]string{"region": "us-east-1", "s3ForcePathStyle": "true", "s3Url": suite.S3URL},
 			StorageType: velerov1.StorageType{
-				ObjectStorage: &velerov1.ObjectStorageLocation{Bucket: suite.S3Bucket, Prefix: name},
+				ObjectStorage: &velerov1.ObjectStorageLocation{Bucket: faultsBucket},
 			},
 		},
 	}
@@ -80,6 +84,8 @@ func TestMistakesInALocationAreNamed(t *testing.T) {
 				ObjectMeta: metav1.ObjectMeta{Namespace: suite.Namespace, Name: tc.location.Name},
 				StringData: map[string]string{"cloud": "[default]\naws_access_key_id=podkeep\naws_secret_access_key=wrong\n"},
 			}
+			g.Expect(os.MkdirAll(filepath.Join(c.StateDir, "s3", faultsBucket), 0o755)).To(Succeed())
+			g.Expect(os.RemoveAll(filepath.Join(c.StateDir, "s3", "no-bucket"))).To(Succeed())
 			c.Apply(t, wrong, tc.location)
 			t.Cleanup(func() { c.Remove(t, wrong, tc.location) })
 
