@@ -50,7 +50,10 @@ func deploymentMissing(name string, d *appsv1.Deployment) string {
 	if d.Spec.Replicas != nil {
 		want = *d.Spec.Replicas
 	}
-	if d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < want || d.Status.AvailableReplicas < want {
+	switch {
+	case d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < want:
+		return fmt.Sprintf("Deployment %s is being rolled out", name)
+	case d.Status.AvailableReplicas < want:
 		return fmt.Sprintf("Deployment %s has %d of %d pods ready", name, d.Status.AvailableReplicas, want)
 	}
 	return ""

@@ -74,3 +74,11 @@ func (c *Cluster) inNode(args ...string) (string, error) {
 	out, err := exec.Command(filepath.Join(c.StateDir, "cluster"), append([]string{"exec", "--"}, args...)...).CombinedOutput()
 	return string(out), err
 }
+
+// RepositoryPassword is the password of the installation's repositories.
+func (c *Cluster) RepositoryPassword(t *testing.T) string {
+	t.Helper()
+	s := &corev1.Secret{}
+	NewWithT(t).Expect(c.Client.Get(t.Context(), client.ObjectKey{Namespace: Namespace, Name: "velero-repo-credentials"}, s)).To(Succeed())
+	return string(s.Data["repository-password"])
+}

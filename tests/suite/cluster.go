@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -24,6 +25,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 )
@@ -67,6 +69,7 @@ func New(kubeconfig string) (*Cluster, error) {
 		return nil, fmt.Errorf("reading %s: %w", kubeconfig, err)
 	}
 	cfg.QPS, cfg.Burst = 200, 400
+	log.SetLogger(logr.Discard())
 	if err := velerov1.AddToScheme(clientgoscheme.Scheme); err != nil {
 		return nil, err
 	}

@@ -103,7 +103,7 @@ func ExpectFixtureData(t *testing.T, dir string) {
 			continue
 		}
 		e := Entry{Path: x.Path, Type: types[x.Type], Mode: parseMode(g, x.Mode), UID: x.UID, GID: x.GID, MtimeNS: x.MtimeNS, Size: x.Size, SHA256: x.SHA256, Target: x.Target}
-		if x.MtimeNS == 0 {
+		if x.MtimeNS == 0 { // left out for links and directories
 			e.MtimeNS = got[x.Path].MtimeNS
 		}
 		want[x.Path] = e

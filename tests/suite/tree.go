@@ -24,9 +24,8 @@ type Entry struct {
 	Target  string // of symlinks
 }
 
-// ReadTree returns every entry below dir in lexical order. Fifos, sockets and
-// devices, which a file system backup does not carry, are left out, and so is
-// the mtime of dir itself: removing the marker changes it.
+// ReadTree returns dir and every entry below it in lexical order. Fifos, sockets
+// and devices, which a file system backup does not carry, are left out.
 func ReadTree(dir string) ([]Entry, error) {
 	var entries []Entry
 	err := filepath.WalkDir(dir, func(file string, d fs.DirEntry, err error) error {
@@ -58,9 +57,6 @@ func readEntry(dir, file string) (Entry, bool, error) {
 		e.SHA256, err = sum(file)
 	case syscall.S_IFDIR:
 		e.Type = "dir"
-		if rel == "." {
-			e.MtimeNS = 0
-		}
 	case syscall.S_IFLNK:
 		e.Type = "symlink"
 		e.Target, err = os.Readlink(file)
