@@ -22,4 +22,5 @@ printf '[default]\naws_access_key_id=%s\naws_secret_access_key=%s\n' "$S3_ACCESS
 "build/linux-$(go env GOARCH)/podkeep" install \
   --image "$image" --image-pull-policy IfNotPresent \
   --provider aws --bucket "$S3_BUCKET" --secret-file "$credentials" \
-  --backup-location-config "region=us-east-1,s3ForcePathStyle=true,s3Url=$S3_URL"
+  --backup-location-config "region=us-east-1,s3ForcePathStyle=true,s3Url=$S3_URL" \
+  --server-arg=--storage-timeout=45s --node-agent-arg=--storage-timeout=20s # so that tests of outages end soon

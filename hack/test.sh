@@ -8,8 +8,13 @@ step() { printf '[%4ds] %s\n' "$SECONDS" "$*"; }
 export GOFLAGS="-trimpath -buildvcs=false" CGO_ENABLED=0
 cluster() { (cd tests/cluster && go run ./cmd/cluster "$@"); }
 
+step "building the API server that some tests start (the first time this takes a quarter of an hour)"
+KUBEBUILDER_ASSETS=$(cluster assets)
+export KUBEBUILDER_ASSETS
+
 step "running the tests that need no cluster"
 go test ./...
+(cd tests/cluster && go test . ./cmd/... ./internal/...)
 
 was_up=false
 if cluster status >/dev/null 2>&1; then was_up=true; fi

@@ -26,6 +26,7 @@ go mod tidy -diff
 
 step "vetting"
 go vet ./...
+(cd tests/cluster && go vet . ./cmd/... ./internal/...)
 
 step "linting (the first time builds the linter)"
 go tool -modfile=hack/lint/go.mod golangci-lint run ./...

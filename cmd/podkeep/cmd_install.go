@@ -39,6 +39,7 @@ type installFlags struct {
 	privileged      bool
 	defaultToFSB    bool
 	serverArgs      []string
+	nodeAgentArgs   []string
 	dryRun          bool
 	output          string
 	wait            bool
@@ -81,6 +82,7 @@ func (f *installFlags) bind(cmd *cobra.Command) {
 	fs.BoolVar(&f.privileged, "privileged-node-agent", false, "run the node agents as privileged containers")
 	fs.BoolVar(&f.defaultToFSB, "default-volumes-to-fs-backup", false, "back up all volumes of pods that have no other policy")
 	fs.StringArrayVar(&f.serverArgs, "server-arg", nil, "argument to pass to the server; can be repeated")
+	fs.StringArrayVar(&f.nodeAgentArgs, "node-agent-arg", nil, "argument to pass to the node agents; can be repeated")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the objects and change nothing")
 	fs.StringVarP(&f.output, "output", "o", "", "with --dry-run: yaml")
 	fs.BoolVar(&f.wait, "wait", true, "wait until the installation works")
@@ -138,7 +140,7 @@ func (f installFlags) options(fac *factory) (install.Options, error) {
 	o := install.Options{
 		Image: f.image, ImagePullPolicy: corev1.PullPolicy(f.imagePullPolicy), KubeletRootDir: f.kubeletRoot,
 		NodeAgentConfigMap: f.nodeAgentConfig, PrivilegedNodeAgent: f.privileged,
-		DefaultVolumesToFSBackup: f.defaultToFSB, ServerArgs: f.serverArgs,
+		DefaultVolumesToFSBackup: f.defaultToFSB, ServerArgs: f.serverArgs, NodeAgentArgs: f.nodeAgentArgs,
 	}
 	var err error
 	if o.Namespace, err = fac.Namespace(); err != nil {

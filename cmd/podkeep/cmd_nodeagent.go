@@ -22,6 +22,7 @@ type nodeAgentFlags struct {
 	configMap      string
 	hostPods       string
 	prepareTimeout time.Duration
+	storageTimeout time.Duration
 }
 
 func newNodeAgentCommand(env func(string) string) *cobra.Command {
@@ -39,6 +40,7 @@ func newNodeAgentCommand(env func(string) string) *cobra.Command {
 	fs.StringVar(&flags.configMap, "node-agent-configmap", "", "name of the ConfigMap with the settings")
 	fs.StringVar(&flags.hostPods, "host-pods", "/host_pods", "where the kubelet's pods directory is mounted")
 	fs.DurationVar(&flags.prepareTimeout, "data-mover-prepare-timeout", movement.DefaultLimits().Prepare, "time for a mover to start")
+	fs.DurationVar(&flags.storageTimeout, "storage-timeout", 2*time.Minute, "how long a mover tries one operation of the object storage")
 	return cmd
 }
 
@@ -64,6 +66,7 @@ func runNodeAgent(ctx context.Context, flags nodeAgentFlags) error {
 		ctrl.Log.Info("Ignoring setting", "reason", w)
 	}
 	options.Limits.Prepare = flags.prepareTimeout
+	options.Template.StorageTimeout = flags.storageTimeout
 	if err := nodeagent.Setup(mgr, options); err != nil {
 		return err
 	}

@@ -60,8 +60,9 @@ type Options struct {
 	PrivilegedNodeAgent      bool
 	DefaultVolumesToFSBackup bool
 
-	// ServerArgs are passed to the server as they are.
-	ServerArgs []string
+	// ServerArgs and NodeAgentArgs are passed as they are.
+	ServerArgs    []string
+	NodeAgentArgs []string
 }
 
 // Location is the storage location "default".

@@ -61,7 +61,7 @@ func nodeAgentDaemonSet(o Options) *appsv1.DaemonSet {
 	if o.NodeAgentConfigMap != "" {
 		args = append(args, "--node-agent-configmap="+o.NodeAgentConfigMap)
 	}
-	c := container(o, NodeAgentName, args)
+	c := container(o, NodeAgentName, append(args, o.NodeAgentArgs...))
 	c.Env = append(c.Env, fieldEnv("NODE_NAME", "spec.nodeName"))
 	c.Resources = resources("50m", "48Mi", "256Mi")
 	c.VolumeMounts = []corev1.VolumeMount{{

@@ -7,12 +7,12 @@ package installation
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"time"
 
+	"github.com/hashicorp/go-multierror"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -96,7 +96,7 @@ func applyConfiguration(obj client.Object) (*unstructured.Unstructured, error) {
 // Remove deletes the objects in reverse order. Definitions and the namespace
 // are deleted only when their kinds are not in keep.
 func (i Installer) Remove(ctx context.Context, objects []client.Object, keep ...string) error {
-	var errs error
+	var failures *multierror.Error // each object is tried, whatever became of the others
 	for _, obj := range slices.Backward(objects) {
 		if slices.Contains(keep, obj.GetObjectKind().GroupVersionKind().Kind) {
 			continue
@@ -106,10 +106,10 @@ func (i Installer) Remove(ctx context.Context, objects []client.Object, keep ...
 			fmt.Fprintf(i.Out, "%s: deleted\n", describe(obj))
 		case apierrors.IsNotFound(err) || meta.IsNoMatchError(err):
 		default:
-			errs = errors.Join(errs, fmt.Errorf("deleting %s: %w", describe(obj), err))
+			failures = multierror.Append(failures, fmt.Errorf("deleting %s: %w", describe(obj), err))
 		}
 	}
-	return errs
+	return failures.ErrorOrNil()
 }
 
 // Definitions returns the names of the custom resource definitions in objects.

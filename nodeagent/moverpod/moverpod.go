@@ -212,6 +212,8 @@ func taskOf(t Template, m Mover) (wire.Task, error) {
 			PasswordFile: passwordFile,
 			CacheDir:     cacheDir,
 			CacheLimitMB: m.CacheLimitMB,
+
+			StorageTimeoutSeconds: int64(t.StorageTimeout.Seconds()),
 		},
 		Backup:   m.Backup,
 		Restore:  m.Restore,

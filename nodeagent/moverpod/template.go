@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -57,6 +58,10 @@ type Template struct {
 	// RepositoryPassword is the key of the Secret with the password of the kopia
 	// repositories.
 	RepositoryPassword corev1.SecretKeySelector
+
+	// StorageTimeout is how long one operation of the object storage is tried; 0
+	// means the mover's default.
+	StorageTimeout time.Duration
 }
 
 // TemplateFor derives the template from the node agent's own pod, which has all

@@ -53,9 +53,6 @@ func (b *bench) measureData(ctx context.Context) error {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 		}
-		if err := os.RemoveAll(dir); err != nil {
-			return err
-		}
 	}
 	return nil
 }

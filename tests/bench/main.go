@@ -91,12 +91,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("making a folder for temporary data: %w", err)
 	}
-	defer os.RemoveAll(scratch)
-
 	b := &bench{settings: s, dir: scratch, start: time.Now(), report: &report{}}
 	err = b.measure(ctx)
 	b.report.print(out)
-	return err
+	b.progress("removing temporary data")
+	return errors.Join(err, os.RemoveAll(scratch))
 }
 
 // bench is one run of the program.

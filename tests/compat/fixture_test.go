@@ -6,12 +6,10 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
 	. "github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -32,7 +30,9 @@ func TestVelerosBucketRestores(t *testing.T) {
 	bucket := filepath.Join(c.StateDir, "s3", compatBucket)
 	g.Expect(os.RemoveAll(bucket)).To(Succeed())
 	suite.UnpackFixtureBucket(t, bucket)
-	installSecond(t, c)
+	out := c.Install(t, compatNamespace, suite.FixturePassword, "--provider", "aws", "--bucket", compatBucket, "--secret-file", suite.CredentialsFile(t),
+		"--backup-location-config", "region=us-east-1,s3ForcePathStyle=true,s3Url="+suite.S3URL)
+	g.Expect(out).To(ContainSubstring("Secret/velero-repo-credentials: kept"))
 	backup := importBackup(t, c, bucket, "shop-1")
 	c.DeleteNamespace(t, "shop")
 	c.CleanNamespace(t, "shop")
@@ -45,41 +45,6 @@ func TestVelerosBucketRestores(t *testing.T) {
 	g.Expect(r.Status.Phase).To(Or(Equal(velerov1.RestorePhaseCompleted), Equal(velerov1.RestorePhasePartiallyFailed)), "%+v", r.Status)
 	g.Expect(r.Status.Errors).To(BeZero(), "%+v", r.Status)
 	suite.ExpectFixtureData(t, c.ClaimDir(t, "shop", "data-db-0"))
-}
-
-// installSecond installs podkeep from the first installation's image, with the
-// fixture's password already in place.
-func installSecond(t *testing.T, c *suite.Cluster) {
-	t.Helper()
-	g := NewWithT(t)
-	c.Apply(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: compatNamespace}})
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("installation %s stays to be looked at: podkeep uninstall -n %s --confirm", compatNamespace, compatNamespace)
-			return
-		}
-		out, err := podkeep(c, "uninstall", "--confirm")
-		g.Expect(err).NotTo(HaveOccurred(), out)
-	})
-	c.Apply(t, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: compatNamespace, Name: "velero-repo-credentials"},
-		Data:       map[string][]byte{"repository-password": []byte(suite.FixturePassword)},
-	})
-	credentials := filepath.Join(t.TempDir(), "credentials")
-	g.Expect(os.WriteFile(credentials, []byte(suite.S3Credentials), 0o600)).To(Succeed())
-
-	out, err := podkeep(c, "install", "--image", c.Image(t), "--image-pull-policy", "IfNotPresent",
-		"--provider", "aws", "--bucket", compatBucket, "--secret-file", credentials,
-		"--backup-location-config", "region=us-east-1,s3ForcePathStyle=true,s3Url="+suite.S3URL)
-
-	g.Expect(err).NotTo(HaveOccurred(), out)
-	g.Expect(out).To(ContainSubstring("Secret/velero-repo-credentials: kept"))
-}
-
-func podkeep(c *suite.Cluster, args ...string) (string, error) {
-	cmd := exec.Command(suite.Binary(), append([]string{"--kubeconfig", c.Kubeconfig, "-n", compatNamespace}, args...)...)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
 }
 
 // importBackup creates the objects that a sync of the bucket creates: the

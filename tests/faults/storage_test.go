@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -38,8 +39,9 @@ func location(name string, mod func(*velerov1.BackupStorageLocation)) *velerov1.
 
 func expectLocation(t *testing.T, c *suite.Cluster, l *velerov1.BackupStorageLocation, phase velerov1.BackupStorageLocationPhase) {
 	t.Helper()
+	ctx := context.WithoutCancel(t.Context()) // also in cleanups
 	NewWithT(t).Eventually(func(g Gomega) {
-		g.Expect(c.Client.Get(t.Context(), client.ObjectKeyFromObject(l), l)).To(Succeed())
+		g.Expect(c.Client.Get(ctx, client.ObjectKeyFromObject(l), l)).To(Succeed())
 		g.Expect(l.Status.Phase).To(Equal(phase), l.Status.Message)
 	}, suite.Long).Should(Succeed())
 }
@@ -111,8 +113,12 @@ func TestStorageStopsHalfWay(t *testing.T) {
 	c := suite.Connect(t)
 	g := NewWithT(t)
 	a := newBigApp(t, c)
-	start := func(t *testing.T) { c.Scale(t, "s3", "versitygw", 1) }
-	t.Cleanup(func() { start(t) })
+	start := func() {
+		c.Scale(t, "s3", "versitygw", 1)
+		expectLocation(t, c, &velerov1.BackupStorageLocation{ObjectMeta: metav1.ObjectMeta{Namespace: suite.Namespace, Name: "default"}},
+			velerov1.BackupStorageLocationPhaseAvailable)
+	}
+	t.Cleanup(start)
 	b := suite.NewBackup(a.namespace)
 	c.Apply(t, b)
 	waitBackupMoves(t, c, b)
@@ -125,9 +131,7 @@ func TestStorageStopsHalfWay(t *testing.T) {
 	v := c.VolumeBackups(t, b)[a.namespace+"/app/data"]
 	g.Expect(v.Status.Phase).To(Equal(velerov1.PodVolumeBackupPhaseFailed))
 	g.Expect(v.Status.Message).To(ContainSubstring(a.namespace + "/app"))
-	start(t)
-	expectLocation(t, c, &velerov1.BackupStorageLocation{ObjectMeta: metav1.ObjectMeta{Namespace: suite.Namespace, Name: "default"}},
-		velerov1.BackupStorageLocationPhaseAvailable)
+	start()
 	next := c.RunBackup(t, suite.NewBackup(a.namespace))
 	g.Expect(next.Status.Phase).To(Equal(velerov1.BackupPhaseCompleted), "%+v", next.Status)
 }

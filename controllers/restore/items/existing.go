@@ -24,7 +24,7 @@ func (t Target) Same(prepared, existing *unstructured.Unstructured) bool {
 func essence(obj *unstructured.Unstructured) map[string]any {
 	c := obj.DeepCopy()
 	removeLabels(c, velerov1.BackupNameLabel, velerov1.RestoreNameLabel)
-	removeAnnotations(c, velerov1.RestoreVolumesAnnotation)
+	removeAnnotations(c, velerov1.RestoreVolumesAnnotation, velerov1.InstallationAnnotation)
 	if c.GetKind() == "PersistentVolumeClaim" {
 		unstructured.RemoveNestedField(c.Object, "spec", "volumeName")
 	}
