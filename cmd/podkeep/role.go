@@ -15,7 +15,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/podkeep/podkeep/internal/residency"
 )
 
 // Defaults of the roles' flags.
@@ -98,7 +101,27 @@ func (f *roleFlags) newManager(o managerOptions) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
+	if err := mgr.Add(manager.RunnableFunc(releaseAfterStart)); err != nil {
+		return nil, fmt.Errorf("adding the memory release: %w", err)
+	}
 	return mgr, addProbes(mgr)
+}
+
+// settleTime is how long after the caches are filled a role has run through all
+// that it does only once.
+const settleTime = 10 * time.Second
+
+// releaseAfterStart gives memory back that only the start needed.
+func releaseAfterStart(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(settleTime):
+	}
+	if err := residency.Release(); err != nil {
+		ctrl.LoggerFrom(ctx).Info("Keeping start-up memory", "reason", err.Error())
+	}
+	return nil
 }
 
 // The roles answer to events; a limit of their own would only delay them. The

@@ -16,6 +16,11 @@ import (
 // that time; Velero does not wait at all.
 const repositoryPatience = time.Minute
 
+// mendedPatience is the same for a reason that only people can repair. They may
+// just have done so: the server then finds the repository usable within seconds,
+// and a backup that is made at once must not fail on what was.
+const mendedPatience = 15 * time.Second
+
 // repositoryPreparation is how long the server may take to prepare a repository
 // that it has not looked at yet. Creating one takes seconds; a server that is
 // being upgraded comes back within minutes.
@@ -78,22 +83,21 @@ func waitForRepository(d Destination, now time.Time, how string) *Obstacle {
 			d.Namespace, d.LocationName, how, repositoryPreparation)}
 }
 
-// unusableRepository gives a repository that became unusable a while, but not one
-// that only people can repair.
+// unusableRepository gives a repository that became unusable a while, and one that
+// only people can repair less.
 func unusableRepository(d Destination, now time.Time) *Obstacle {
 	o := &Obstacle{Terminal: true, Reason: velerov1.ReasonRepositoryNotReady,
 		Message: fmt.Sprintf("repository %s is not ready: %s", d.Repository.Name, d.Repository.Status.Message)}
-	since := d.Since
+	since, patience := d.Since, repositoryPatience
 	if c := meta.FindStatusCondition(d.Repository.Status.Conditions, velerov1.ConditionReady); c != nil {
 		o.Reason = c.Reason
 		if slices.Contains(lastingReasons, c.Reason) {
-			return o
-		}
-		if c.LastTransitionTime.After(since) {
+			patience = mendedPatience
+		} else if c.LastTransitionTime.After(since) {
 			since = c.LastTransitionTime.Time
 		}
 	}
-	if deadline := since.Add(repositoryPatience); now.Before(deadline) {
+	if deadline := since.Add(patience); now.Before(deadline) {
 		o.Terminal, o.Reason, o.After = false, velerov1.ReasonWaitingForRepository, deadline.Sub(now)
 	}
 	return o

@@ -52,8 +52,12 @@ func TestObstacleOf(t *testing.T) {
 			want: &Obstacle{Terminal: true, Reason: velerov1.ReasonRepositoryNotReady}, wantMessage: "is the server running?",
 		},
 		"repository with another password": {
-			destination: notReady(velerov1.ReasonRepositoryPasswordWrong, t0),
-			want:        &Obstacle{Terminal: true, Reason: velerov1.ReasonRepositoryPasswordWrong}, wantMessage: "is not ready: because",
+			destination: notReady(velerov1.ReasonRepositoryPasswordWrong, t0), after: 15 * time.Second,
+			want: &Obstacle{Terminal: true, Reason: velerov1.ReasonRepositoryPasswordWrong}, wantMessage: "is not ready: because",
+		},
+		"repository whose password may just have been put right": {
+			destination: notReady(velerov1.ReasonRepositoryPasswordWrong, t0), after: 5 * time.Second,
+			want: &Obstacle{Reason: velerov1.ReasonWaitingForRepository, After: 10 * time.Second}, wantMessage: "because",
 		},
 		"repository whose storage does not answer": {
 			destination: notReady(velerov1.ReasonStorageUnavailable, t0.Add(-time.Hour)), after: 10 * time.Second,

@@ -37,6 +37,7 @@ const (
 // timed is one journey with what happened on it.
 type timed struct {
 	took     time.Duration
+	busy     float64 // share of the machine's processor time that was used, by anybody
 	timeline *timeline
 }
 
@@ -75,6 +76,7 @@ func journeyRow(what string, journeys []timed, mostSeconds, veleroSeconds float6
 		ratio:     fmt.Sprintf("%.3f", took.median/veleroSeconds),
 		budget:    fmt.Sprintf("≤ %.0f s, ≤ %.3f ×", mostSeconds, mostOfVelero),
 		verdict:   judge(limit{took.median, mostSeconds}, limit{took.median / veleroSeconds, mostOfVelero}),
+		detail:    fmt.Sprintf("the machine's processors were %.0f %% busy", 100*middle(journeys).busy),
 	}
 }
 
@@ -113,11 +115,16 @@ func (j *journey) run(ctx context.Context) (backup, restore timed, err error) {
 
 func (j *journey) time(ctx context.Context, request client.Object) (timed, error) {
 	s := &stopwatch{cluster: j.cluster, timeline: newTimeline(), request: request}
+	before, err := readProcessors()
+	if err != nil {
+		return timed{}, err
+	}
 	took, err := s.time(ctx, j.namespace)
 	if err != nil {
-		err = fmt.Errorf("%w\n%s", err, s.timeline.text("What was seen until then:"))
+		return timed{}, fmt.Errorf("%w\n%s", err, s.timeline.text("What was seen until then:"))
 	}
-	return timed{took, s.timeline}, err
+	after, err := readProcessors()
+	return timed{took, after.busySince(before), s.timeline}, err
 }
 
 func podName(i int) string        { return fmt.Sprintf("app-%d", i) }

@@ -104,3 +104,41 @@ func readMemory(pid int) (memory, error) {
 	}
 	return m, lines.Err()
 }
+
+// processors is how much time the machine's processors have spent, in ticks.
+type processors struct{ idle, all float64 }
+
+// readProcessors reads the first line of /proc/stat.
+func readProcessors() (processors, error) {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return processors{}, err
+	}
+	line, _, _ := strings.Cut(string(stat), "\n")
+	var p processors
+	for i, field := range strings.Fields(line)[1:] {
+		ticks, err := strconv.ParseFloat(field, 64)
+		if err != nil {
+			return p, fmt.Errorf("reading /proc/stat: %w", err)
+		}
+		if i == statIdle || i == statWaiting {
+			p.idle += ticks
+		}
+		if i < statGuest {
+			p.all += ticks
+		}
+	}
+	return p, nil
+}
+
+// Columns of /proc/stat (proc_stat(5)). Time of guests is in the others already.
+const (
+	statIdle    = 3
+	statWaiting = 4
+	statGuest   = 8
+)
+
+// busySince is the share of time since before that was not idle.
+func (p processors) busySince(before processors) float64 {
+	return 1 - (p.idle-before.idle)/max(p.all-before.all, 1)
+}

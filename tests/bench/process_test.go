@@ -27,3 +27,14 @@ func TestReadMemory(t *testing.T) {
 	g.Expect(m.resident).To(BeNumerically(">", 1<<20))
 	g.Expect(m.peak).To(BeNumerically(">=", m.anonymous+m.files))
 }
+
+func TestProcessorsAreBusyOrIdle(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+
+	now, err := readProcessors()
+
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(now.all).To(BeNumerically(">", now.idle))
+	g.Expect(processors{idle: 30, all: 200}.busySince(processors{idle: 10, all: 100})).To(BeNumerically("~", 0.8))
+}

@@ -90,16 +90,17 @@ func TestTimelineSummary(t *testing.T) {
 	g := NewWithT(t)
 	timeline := newTimeline()
 	timeline.lanes = map[string]map[string]time.Duration{
-		"app-0": {"created": time.Second, "started": 2 * time.Second, "gone": 5 * time.Second},
-		"app-1": {"created": time.Second, "started": 4 * time.Second},
+		"app-0": {stageRequested: time.Second, stageMoverRunning: 2 * time.Second, stageMoverGone: 5 * time.Second, "message": 0},
+		"app-1": {stageRequested: time.Second, stageMoverRunning: 4 * time.Second},
 	}
 
 	got := timeline.summary()
 
 	g.Expect(got).To(Equal([]stageSummary{
-		{stage: "created", count: 2, at: spread{1, 1, 1}},
-		{stage: "started", count: 2, at: spread{2, 3, 4}, step: spread{1, 2, 3}, before: "created"},
-		{stage: "gone", count: 1, at: spread{5, 5, 5}, step: spread{3, 3, 3}, before: "started"},
+		{stage: stageRequested, count: 2, at: spread{1, 1, 1}},
+		{stage: stageMoverRunning, count: 2, at: spread{2, 3, 4}, step: spread{1, 2, 3}, before: stageRequested},
+		{stage: stageMoverGone, count: 1, at: spread{5, 5, 5}, step: spread{3, 3, 3}, before: stageMoverRunning},
+		{stage: "message", count: 1, step: spread{-5, -5, -5}, before: stageMoverGone},
 	}))
 }
 

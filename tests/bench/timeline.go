@@ -76,7 +76,8 @@ type stageSummary struct {
 	before string // "" for the first stage
 }
 
-// summary lists the stages in the order of their medians.
+// summary lists the stages in the order of stageOrder; what is not in it, such
+// as messages, comes last.
 func (t *timeline) summary() []stageSummary {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -91,12 +92,19 @@ func (t *timeline) summary() []stageSummary {
 		stages = append(stages, stageSummary{stage: stage, count: len(at), at: spreadOf(at)})
 	}
 	slices.SortFunc(stages, func(a, b stageSummary) int {
-		return cmp.Or(cmp.Compare(a.at.median, b.at.median), cmp.Compare(a.stage, b.stage))
+		return cmp.Or(cmp.Compare(rankOf(a.stage), rankOf(b.stage)), cmp.Compare(a.at.median, b.at.median), cmp.Compare(a.stage, b.stage))
 	})
 	for i := range stages[min(1, len(stages)):] {
 		t.setStep(&stages[i+1], stages[i].stage)
 	}
 	return stages
+}
+
+func rankOf(stage string) int {
+	if i := slices.Index(stageOrder, stage); i >= 0 {
+		return i
+	}
+	return len(stageOrder)
 }
 
 // setStep needs t.mu.

@@ -15,6 +15,33 @@ import (
 	"github.com/podkeep/podkeep/tests/suite"
 )
 
+// Stages of a volume.
+const (
+	stagePodCreated         = "application pod created"
+	stagePodScheduled       = "application pod scheduled"
+	stageRequested          = "request created"
+	stageGateRunning        = "gate seen running"
+	stageMoverCreated       = "mover pod created"
+	stageMoverRunning       = "mover seen running"
+	stageGranted            = "slot granted"
+	stageGateEnded          = "gate seen ended"
+	stageApplicationRunning = "application seen running"
+	stageMoverEnded         = "mover seen ended"
+	stageMoverGone          = "mover pod gone"
+	stagePhase              = "phase " // and the phase
+)
+
+// stageOrder is the order in which one should cause the next. A slot may be
+// granted as soon as the mover pod is created.
+var stageOrder = []string{
+	stagePodCreated, stageRequested, stagePodScheduled, stageGateRunning,
+	stagePhase + string(velerov1.PodVolumeBackupPhaseAccepted), stageMoverCreated, stageMoverRunning,
+	stagePhase + string(velerov1.PodVolumeBackupPhasePrepared), stageGranted,
+	stagePhase + string(velerov1.PodVolumeBackupPhaseInProgress),
+	stagePhase + string(velerov1.PodVolumeBackupPhaseCompleted),
+	stageGateEnded, stageApplicationRunning, stageMoverEnded, stageMoverGone,
+}
+
 // stopwatch times one Backup or Restore from its creation to its end, with what
 // happens to its volumes between.
 type stopwatch struct {
@@ -126,9 +153,9 @@ func (s *stopwatch) seeVolume(e watch.Event) {
 		return
 	}
 	s.timeline.name(o.GetName(), volume)
-	s.timeline.noteVolume(o.GetName(), "request created")
+	s.timeline.noteVolume(o.GetName(), stageRequested)
 	if phase != "" && phase != string(velerov1.PodVolumeBackupPhaseNew) {
-		s.timeline.noteVolume(o.GetName(), "phase "+phase)
+		s.timeline.noteVolume(o.GetName(), stagePhase+phase)
 	}
 	if message != "" {
 		s.timeline.noteVolume(o.GetName(), fmt.Sprintf("message %.300q", message))
@@ -141,20 +168,20 @@ func (s *stopwatch) seeMover(e watch.Event) {
 	if !ok {
 		return
 	}
-	s.timeline.noteVolume(pod.Name, "mover pod created")
+	s.timeline.noteVolume(pod.Name, stageMoverCreated)
 	if pod.Annotations[velerov1.SlotAnnotation] == velerov1.SlotGranted {
-		s.timeline.noteVolume(pod.Name, "slot granted")
+		s.timeline.noteVolume(pod.Name, stageGranted)
 	}
 	for _, c := range pod.Status.ContainerStatuses {
 		if c.State.Running != nil {
-			s.timeline.noteVolume(pod.Name, "mover seen running")
+			s.timeline.noteVolume(pod.Name, stageMoverRunning)
 		}
 		if c.State.Terminated != nil {
-			s.timeline.noteVolume(pod.Name, "mover seen ended")
+			s.timeline.noteVolume(pod.Name, stageMoverEnded)
 		}
 	}
 	if e.Type == watch.Deleted {
-		s.timeline.noteVolume(pod.Name, "mover pod gone")
+		s.timeline.noteVolume(pod.Name, stageMoverGone)
 	}
 }
 
@@ -165,21 +192,21 @@ func (s *stopwatch) seePod(e watch.Event) {
 		return
 	}
 	s.timeline.name(pod.Name, pod.Name)
-	s.timeline.noteVolume(pod.Name, "application pod created")
+	s.timeline.noteVolume(pod.Name, stagePodCreated)
 	if pod.Spec.NodeName != "" {
-		s.timeline.noteVolume(pod.Name, "application pod scheduled")
+		s.timeline.noteVolume(pod.Name, stagePodScheduled)
 	}
 	for _, c := range pod.Status.InitContainerStatuses {
 		if c.Name == injector.GateName && c.State.Running != nil {
-			s.timeline.noteVolume(pod.Name, "gate seen running")
+			s.timeline.noteVolume(pod.Name, stageGateRunning)
 		}
 		if c.Name == injector.GateName && c.State.Terminated != nil {
-			s.timeline.noteVolume(pod.Name, "gate seen ended")
+			s.timeline.noteVolume(pod.Name, stageGateEnded)
 		}
 	}
 	for _, c := range pod.Status.ContainerStatuses {
 		if c.State.Running != nil {
-			s.timeline.noteVolume(pod.Name, "application seen running")
+			s.timeline.noteVolume(pod.Name, stageApplicationRunning)
 		}
 	}
 }

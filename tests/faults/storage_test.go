@@ -127,7 +127,7 @@ func TestStorageStopsHalfWay(t *testing.T) {
 
 	c.FinishedBackup(t, b)
 	g.Expect(b.Status.Phase).To(Equal(velerov1.BackupPhaseFailed), "%+v", b.Status)
-	g.Expect(b.Status.FailureReason).To(ContainSubstring("default"), "it names the location")
+	g.Expect(b.Status.FailureReason).To(ContainSubstring("s3://"+suite.S3Bucket), "it names the place")
 	v := c.VolumeBackups(t, b)[a.namespace+"/app/data"]
 	g.Expect(v.Status.Phase).To(Equal(velerov1.PodVolumeBackupPhaseFailed))
 	g.Expect(v.Status.Message).To(ContainSubstring(a.namespace + "/app"))
