@@ -72,7 +72,8 @@ func (f *installFlags) bind(cmd *cobra.Command) {
 	fs.StringVar(&f.provider, "provider", "", "storage of the default location: aws (any S3) or filesystem")
 	fs.StringVar(&f.bucket, "bucket", "", "bucket of the default location")
 	fs.StringVar(&f.prefix, "prefix", "", "folder inside the bucket")
-	fs.StringToStringVar(&f.config, "backup-location-config", nil, "configuration of the default location, for example region=eu-west-1,s3Url=https://s3.example.com")
+	fs.StringToStringVar(&f.config, "backup-location-config", nil,
+		"configuration of the default location, for example region=eu-west-1,s3Url=https://s3.example.com")
 	fs.StringVar(&f.secretFile, "secret-file", "", "file with the storage credentials, in the format of an AWS shared credentials file")
 	fs.BoolVar(&f.noSecret, "no-secret", false, "install no credentials; the cloud attaches an identity to the pods")
 	fs.BoolVar(&f.noLocation, "no-default-backup-location", false, "install no storage location")

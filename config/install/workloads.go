@@ -111,7 +111,8 @@ func container(o Options, name string, args []string) corev1.Container {
 		Env:             []corev1.EnvVar{fieldEnv("VELERO_NAMESPACE", "metadata.namespace"), fieldEnv("POD_NAME", "metadata.name")},
 		Ports:           []corev1.ContainerPort{{Name: "metrics", ContainerPort: metricsPort}},
 		ReadinessProbe: &corev1.Probe{
-			ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/readyz", Port: intstr.FromInt32(healthPort)}}, PeriodSeconds: 1, FailureThreshold: 3,
+			ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/readyz", Port: intstr.FromInt32(healthPort)}},
+			PeriodSeconds: 1, FailureThreshold: 3,
 		},
 		LivenessProbe: &corev1.Probe{
 			ProbeHandler:        corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt32(healthPort)}},

@@ -122,8 +122,7 @@ type nodeAgents struct {
 	reader    client.Reader
 	namespace string
 
-	listed bool
-	nodes  map[string]bool // false: missing also when listed again
+	nodes map[string]bool // false: missing also when listed again
 }
 
 func (a *nodeAgents) runOn(ctx context.Context, node string) (bool, error) {

@@ -71,7 +71,7 @@ func setSpecDefaults(b *velerov1.Backup, location string, options Options) {
 	if len(spec.IncludedNamespaces) == 0 {
 		spec.IncludedNamespaces = []string{everything}
 	}
-	if isTrue(spec.DefaultVolumesToRestic) && spec.DefaultVolumesToFsBackup == nil {
+	if isTrue(spec.DefaultVolumesToRestic) && spec.DefaultVolumesToFsBackup == nil { //nolint:staticcheck // deprecated, and still in manifests
 		yes := true
 		spec.DefaultVolumesToFsBackup = &yes
 	}

@@ -38,15 +38,10 @@ type Target struct {
 func (i Installer) WaitReady(ctx context.Context, t Target) error {
 	var missing []string
 	err := wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
-		s, err := i.observe(ctx, t)
+		now := i.missing(ctx, t)
 		if ctx.Err() != nil { // the time is up; what was missing before is the better reason
 			return false, ctx.Err()
 		}
-		if err != nil {
-			missing = []string{err.Error()}
-			return false, nil
-		}
-		now := NotReady(s)
 		if !slices.Equal(now, missing) && len(now) > 0 {
 			fmt.Fprintf(i.Out, "waiting: %s\n", strings.Join(now, "; "))
 		}
@@ -57,6 +52,15 @@ func (i Installer) WaitReady(ctx context.Context, t Target) error {
 		return fmt.Errorf("%w: %s", ErrNotReady, strings.Join(missing, "; "))
 	}
 	return nil
+}
+
+// missing lists what is not ready. A cluster that cannot be read is not, either.
+func (i Installer) missing(ctx context.Context, t Target) []string {
+	s, err := i.observe(ctx, t)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	return NotReady(s)
 }
 
 func (i Installer) observe(ctx context.Context, t Target) (State, error) {

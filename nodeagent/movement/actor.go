@@ -86,7 +86,8 @@ func (a *Actor) Act(ctx context.Context, s Subject, p Proposal) (types.UID, erro
 	case ActStart:
 		return a.start(ctx, s.Key, p.Build)
 	case ActAwaitRoom:
-		return "", a.awaitRoom(ctx, s.Key)
+		a.awaitRoom(ctx, s.Key)
+		return "", nil
 	case ActAwaitSlot:
 		a.Triggers.Wake(ctx, a.Ledger.Ready(s.Key))
 		return "", nil
@@ -163,11 +164,10 @@ func (a *Actor) refuse(ctx context.Context, key Key, err error) error {
 }
 
 // awaitRoom registers for room, and looks again at once when there is some now.
-func (a *Actor) awaitRoom(ctx context.Context, key Key) error {
+func (a *Actor) awaitRoom(ctx context.Context, key Key) {
 	if a.Ledger.Admit(key) != slots.Unknown {
 		a.Triggers.Wake(ctx, []Key{key})
 	}
-	return nil
 }
 
 func (a *Actor) grant(ctx context.Context, m *Mover) error {

@@ -193,7 +193,7 @@ func (f *Follower) read(ctx context.Context, t *tail, l *log) bool {
 	if err != nil {
 		return false // the container is not there yet, or the pod is gone
 	}
-	defer stream.Close()
+	defer stream.Close() //nolint:errcheck // only read
 	l.restart()
 	f.publish(t, l)
 	// An error ends the log as its end does: it is opened again.

@@ -157,20 +157,27 @@ func (s *Settings) setConcurrency(c *loadConcurrency, nodeLabels map[string]stri
 		warnings = append(warnings, fmt.Sprintf("loadConcurrency.prepareQueueLength: %d is not at least 1, using %d",
 			*n, s.PrepareQueueLength))
 	}
-	smallest := 0
-	for i, rule := range c.PerNodeConfig {
+	smallest, problems := smallestNumber(c.PerNodeConfig, nodeLabels)
+	if smallest > 0 {
+		s.Slots = smallest
+	}
+	return append(warnings, problems...)
+}
+
+// smallestNumber is the smallest number of the rules for a node with these
+// labels, 0 when there is none, and what is wrong with rules.
+func smallestNumber(rules []nodeRule, nodeLabels map[string]string) (int, []string) {
+	smallest, problems := 0, []string(nil)
+	for i, rule := range rules {
 		matches, problem := rule.matches(nodeLabels)
 		if problem != "" {
-			warnings = append(warnings, fmt.Sprintf("loadConcurrency.perNodeConfig[%d]: ignored: %s", i, problem))
+			problems = append(problems, fmt.Sprintf("loadConcurrency.perNodeConfig[%d]: ignored: %s", i, problem))
 		}
 		if matches && (smallest == 0 || rule.Number < smallest) {
 			smallest = rule.Number
 		}
 	}
-	if smallest > 0 {
-		s.Slots = smallest
-	}
-	return warnings
+	return smallest, problems
 }
 
 // matches reports whether the rule is for a node with these labels, or what is

@@ -100,9 +100,9 @@ func (c comparison) measure(ctx context.Context, withRestore bool) (measured []p
 		return nil, err
 	}
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		removal, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		err = errors.Join(err, at.remove(ctx))
+		err = errors.Join(err, at.remove(removal))
 	}()
 	podkeep, plain, err := c.newContenders(dir, at)
 	if err != nil {

@@ -110,10 +110,11 @@ func (p place) removeObjects(ctx context.Context, prefix string) error {
 		return err
 	}
 	objects := client.ListObjects(ctx, p.Bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true})
-	for failed := range client.RemoveObjects(ctx, p.Bucket, objects, minio.RemoveObjectsOptions{}) {
-		return fmt.Errorf("removing %s: %w", failed.ObjectName, failed.Err)
+	var failed []error
+	for f := range client.RemoveObjects(ctx, p.Bucket, objects, minio.RemoveObjectsOptions{}) {
+		failed = append(failed, fmt.Errorf("removing %s: %w", f.ObjectName, f.Err))
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 func (p place) client() (*minio.Client, error) {

@@ -62,7 +62,7 @@ func importBackup(t *testing.T, c *suite.Cluster, bucket, name string) *velerov1
 
 	f, err := os.Open(filepath.Join(dir, name+"-podvolumebackups.json.gz"))
 	g.Expect(err).NotTo(HaveOccurred())
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	gz, err := gzip.NewReader(f)
 	g.Expect(err).NotTo(HaveOccurred())
 	var volumes []velerov1.PodVolumeBackup

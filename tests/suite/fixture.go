@@ -40,7 +40,7 @@ func UnpackFixtureBucket(t *testing.T, dir string) {
 	g := NewWithT(t)
 	f, err := os.Open(Fixture(t, "bucket.tar.gz"))
 	g.Expect(err).NotTo(HaveOccurred())
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	gz, err := gzip.NewReader(f)
 	g.Expect(err).NotTo(HaveOccurred())
 	tr := tar.NewReader(gz)
