@@ -53,6 +53,10 @@ func (a *Actor) Observe(ctx context.Context, s Subject, f *Facts) error {
 	f.Movers = s.Movers
 	f.Slot = a.Ledger.Standing(s.Key)
 	f.HasRoom = a.Ledger.HasRoom(s.Key)
+	f.Crowded = a.Ledger.IsCrowded()
+	if s.Status.Completed != nil {
+		f.Completed = s.Status.Completed.Time
+	}
 
 	pod := &corev1.Pod{}
 	name := client.ObjectKey{Namespace: a.Namespace, Name: s.Key.Name}

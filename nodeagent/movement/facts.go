@@ -75,6 +75,10 @@ type Limits struct {
 	// Refused is how long to wait before a mover that the node refused to run is
 	// replaced. A mover that ran is replaced at once.
 	Refused time.Duration
+
+	// Linger is how long the pod of a mover that has ended may stay while others
+	// of its node wait.
+	Linger time.Duration
 }
 
 // DefaultLimits are Velero's prepare timeout and podkeep's own choices, explained
@@ -88,6 +92,7 @@ func DefaultLimits() Limits {
 		Recheck: 15 * time.Second,
 		Movers:  3,
 		Refused: 15 * time.Second,
+		Linger:  10 * time.Second,
 	}
 }
 
@@ -122,9 +127,14 @@ type Facts struct {
 
 	Mover *Mover // nil when there is none
 
-	// What the node's ledger says.
+	// What the node's ledger says. Crowded means that other movers of the node wait
+	// or are being prepared.
 	Slot    slots.Standing
 	HasRoom bool
+	Crowded bool
+
+	// Completed is when a finished object ended; zero means that it did not say.
+	Completed time.Time
 }
 
 // Mover is a mover pod and what it has said.

@@ -81,11 +81,19 @@ func Plan(f Facts) Step {
 	}
 }
 
+// planFinished lets the pod of a mover that has ended stay while others wait:
+// taking a pod down costs as much processor time as moving a small volume.
 func planFinished(f Facts) Step {
-	if m := f.Mover; m != nil && !m.Foreign && m.Deleting.IsZero() {
+	m := f.Mover
+	lingers := f.Completed.Add(f.Limits.Linger)
+	switch {
+	case m == nil, m.Foreign, !m.Deleting.IsZero():
+		return Step{Action: ActNothing}
+	case f.Crowded && (m.Ended || m.Result != nil) && f.Now.Before(lingers):
+		return Step{Action: ActNothing, After: lingers.Sub(f.Now)}
+	default:
 		return Step{Action: ActClean}
 	}
-	return Step{Action: ActNothing}
 }
 
 // planCancel stops the mover and waits for it, so that nothing moves any more

@@ -27,6 +27,15 @@ func TestPlan(t *testing.T) {
 		"finished, mover left over: clean up": {
 			facts: facts(finished, with(mover())), want: Step{Action: ActClean},
 		},
+		"finished a moment ago, others wait: the ended mover stays": {
+			facts: facts(finished, crowded, with(mover(result(wire.Result{})))), want: Step{Action: ActNothing, After: 10 * time.Second},
+		},
+		"finished a while ago, others wait: clean up": {
+			facts: facts(finished, crowded, with(mover(result(wire.Result{}))), at(10*time.Second)), want: Step{Action: ActClean},
+		},
+		"finished, others wait, mover still runs: clean up": {
+			facts: facts(finished, crowded, with(mover())), want: Step{Action: ActClean},
+		},
 		"finished, mover on its way out: nothing": {
 			facts: facts(finished, with(mover(deleting))), want: Step{Action: ActNothing},
 		},
@@ -241,10 +250,12 @@ func facts(mods ...func(*Facts)) Facts {
 	return f
 }
 
-func finished(f *Facts) { f.Finished = true }
-func room(f *Facts)     { f.HasRoom = true }
-func durable(f *Facts)  { f.Durable = true }
-func cancel(f *Facts)   { f.Cancel = "canceled on request (spec.cancel)" }
+func finished(f *Facts) { f.Finished, f.Completed = true, t0 }
+
+func crowded(f *Facts) { f.Crowded = true }
+func room(f *Facts)    { f.HasRoom = true }
+func durable(f *Facts) { f.Durable = true }
+func cancel(f *Facts)  { f.Cancel = "canceled on request (spec.cancel)" }
 
 func blocked(o *Obstacle) func(*Facts)       { return func(f *Facts) { f.Blocked = o } }
 func gone(o *Obstacle) func(*Facts)          { return func(f *Facts) { f.Gone = o } }

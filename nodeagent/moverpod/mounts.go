@@ -60,12 +60,40 @@ func mountsOf(t Template, m Mover) (mounted, error) {
 		ReadOnly:         m.Kind == wire.KindBackup,
 		MountPropagation: ptr.To(corev1.MountPropagationHostToContainer),
 	})
-	all.add("cache", cacheDir, emptyDir())
+	all.add("cache", cacheDir, cacheVolume(t, m))
 	all.add("tmp", temporaryDir, emptyDir())
 	all.addMount("podinfo", slotInfo(), corev1.VolumeMount{MountPath: slotDir, ReadOnly: true})
 	all.addMount("repository-password", secretFile(&t.RepositoryPassword, path.Base(passwordFile)),
 		corev1.VolumeMount{MountPath: passwordDir, ReadOnly: true})
 	return all, all.addLocation(t, m)
+}
+
+// memoryCacheLimitMB bounds a cache in memory. kopia uses a fifth of it for
+// metadata, which is enough for the folders of some millions of files, and a mover
+// caches nothing else.
+const memoryCacheLimitMB = 512
+
+// cachesInMemory reports whether the mover's cache is in memory. kopia syncs every
+// file of its cache to disk: with an empty cache, as each mover has it, that was
+// three quarters of the syncs of an unchanged backup and a quarter of its time. A
+// limit that somebody set, of the cache or of the mover's memory, speaks against it.
+func cachesInMemory(t Template, m Mover) bool {
+	return m.CacheLimitMB == 0 && t.Resources.Limits.Memory().IsZero()
+}
+
+func cacheVolume(t Template, m Mover) corev1.VolumeSource {
+	v := emptyDir()
+	if cachesInMemory(t, m) {
+		v.EmptyDir.Medium = corev1.StorageMediumMemory
+	}
+	return v
+}
+
+func cacheLimitMB(t Template, m Mover) int64 {
+	if cachesInMemory(t, m) {
+		return memoryCacheLimitMB
+	}
+	return m.CacheLimitMB
 }
 
 // addLocation mounts what the mover needs to reach the storage location.

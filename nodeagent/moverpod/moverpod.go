@@ -211,7 +211,7 @@ func taskOf(t Template, m Mover) (wire.Task, error) {
 			Namespace:    m.RepositoryNamespace,
 			PasswordFile: passwordFile,
 			CacheDir:     cacheDir,
-			CacheLimitMB: m.CacheLimitMB,
+			CacheLimitMB: cacheLimitMB(t, m),
 
 			StorageTimeoutSeconds: int64(t.StorageTimeout.Seconds()),
 		},

@@ -74,6 +74,13 @@ func (l *Ledger[K]) HasRoom(key K) bool {
 	return l.hasRoom(key)
 }
 
+// IsCrowded reports whether movers wait for a slot or are being prepared.
+func (l *Ledger[K]) IsCrowded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting() > 0
+}
+
 // Admit takes a mover that is about to be made and returns how it stands: Granted
 // or Preparing, or Unknown when there is no room. Whoever is refused is returned
 // by a later Ready or Release. A mover that the ledger knows keeps its standing.
