@@ -46,7 +46,7 @@ func stripPod(obj any) (any, error) {
 		return obj, nil // a tombstone
 	}
 	annotations := map[string]string{}
-	for _, key := range []string{velerov1.SlotAnnotation, corev1.MirrorPodAnnotationKey} {
+	for _, key := range []string{velerov1.SlotAnnotation, velerov1.SlotGrantedAtAnnotation, corev1.MirrorPodAnnotationKey} {
 		if v, ok := pod.Annotations[key]; ok {
 			annotations[key] = v
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -96,7 +97,7 @@ func (a *Actor) Act(ctx context.Context, s Subject, p Proposal) (types.UID, erro
 		a.Triggers.Wake(ctx, a.Ledger.Ready(s.Key))
 		return "", nil
 	case ActGrant:
-		return "", a.grant(ctx, f.Mover)
+		return "", a.grant(ctx, f.Mover, f.Now)
 	case ActStop, ActReplace, ActClean:
 		return "", a.remove(ctx, f.Mover)
 	default:
@@ -174,9 +175,9 @@ func (a *Actor) awaitRoom(ctx context.Context, key Key) {
 	}
 }
 
-func (a *Actor) grant(ctx context.Context, m *Mover) error {
-	patch := fmt.Appendf(nil, `{"metadata":{"uid":%q,"annotations":{%q:%q}}}`,
-		m.UID, velerov1.SlotAnnotation, velerov1.SlotGranted)
+func (a *Actor) grant(ctx context.Context, m *Mover, now time.Time) error {
+	patch := fmt.Appendf(nil, `{"metadata":{"uid":%q,"annotations":{%q:%q,%q:%q}}}`, m.UID,
+		velerov1.SlotAnnotation, velerov1.SlotGranted, velerov1.SlotGrantedAtAnnotation, now.UTC().Format(time.RFC3339Nano))
 	err := a.Client.Patch(ctx, podOf(m), client.RawPatch(types.MergePatchType, patch))
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("granting a slot to mover pod %s: %w", m.Name, err)

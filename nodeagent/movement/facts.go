@@ -76,6 +76,11 @@ type Limits struct {
 	// replaced. A mover that ran is replaced at once.
 	Refused time.Duration
 
+	// Notice is how long a mover may take to notice its slot before it is told
+	// again. The kubelet passes it on within a third of a second, but was seen to
+	// miss a change until its next look a minute later (v1.36.3).
+	Notice time.Duration
+
 	// Linger is how long the pod of a mover that has ended may stay while others
 	// of its node wait.
 	Linger time.Duration
@@ -92,6 +97,7 @@ func DefaultLimits() Limits {
 		Recheck: 15 * time.Second,
 		Movers:  3,
 		Refused: 15 * time.Second,
+		Notice:  time.Second,
 		Linger:  10 * time.Second,
 	}
 }
@@ -147,6 +153,7 @@ type Mover struct {
 	Created  time.Time
 	Deleting time.Time // when it was told to go; zero means that it was not
 	Granted  bool      // annotated with a slot
+	Told     time.Time // when it was last told of its slot; zero means at its creation
 
 	Running  time.Time // since when its container runs; zero means that it does not
 	Prepared bool
@@ -170,6 +177,15 @@ var stuckReasons = []string{
 	"CreateContainerConfigError", "CreateContainerError", "RunContainerError",
 }
 
+// parseTime returns the zero time for a text that is none.
+func parseTime(text string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
 // MoverOf reduces a mover pod and its log to facts. wasReady says that the mover
 // is recorded as ready already, which a new node agent cannot know from a log
 // that it has yet to read.
@@ -181,6 +197,7 @@ func MoverOf(pod *corev1.Pod, owner types.UID, log moverlog.State, wasReady bool
 		Foreign:   !slices.Contains(ownerUIDs(pod), owner),
 		Created:   pod.CreationTimestamp.Time,
 		Granted:   pod.Annotations[velerov1.SlotAnnotation] == velerov1.SlotGranted,
+		Told:      parseTime(pod.Annotations[velerov1.SlotGrantedAtAnnotation]),
 		Prepared:  log.Prepared || wasReady,
 		Started:   log.Started,
 		Progress:  log.Progress,

@@ -77,8 +77,22 @@ func Plan(f Facts) Step {
 	case !m.Granted:
 		return planSlot(f)
 	default:
-		return Step{Action: ActNothing, Reason: velerov1.ReasonMoving, Message: "mover pod " + m.Name + " moves data"}
+		return planMoving(f)
 	}
+}
+
+// planMoving tells a mover again that has not noticed its slot.
+func planMoving(f Facts) Step {
+	s := Step{Action: ActNothing, Reason: velerov1.ReasonMoving, Message: "mover pod " + f.Mover.Name + " moves data"}
+	if f.Mover.Started {
+		return s
+	}
+	if deadline := f.Mover.Told.Add(f.Limits.Notice); f.Now.Before(deadline) {
+		s.After = deadline.Sub(f.Now)
+	} else {
+		s.Action, s.After = ActGrant, f.Limits.Notice
+	}
+	return s
 }
 
 // planFinished lets the pod of a mover that has ended stay while others wait:

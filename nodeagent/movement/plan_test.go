@@ -113,6 +113,14 @@ func TestPlan(t *testing.T) {
 			facts: facts(with(mover(prepared)), standing(slots.Granted)),
 			want:  Step{Action: ActGrant, Reason: velerov1.ReasonMoving}, wantMessage: "moves data",
 		},
+		"mover has not noticed its slot: tell it again": {
+			facts: facts(with(mover(prepared, granted, toldAt(t0))), standing(slots.Granted), at(time.Second)),
+			want:  Step{Action: ActGrant, Reason: velerov1.ReasonMoving, After: time.Second}, wantMessage: "moves data",
+		},
+		"mover was told of its slot a moment ago: wait": {
+			facts: facts(with(mover(prepared, granted, toldAt(t0))), standing(slots.Granted), at(400*time.Millisecond)),
+			want:  Step{Action: ActNothing, Reason: velerov1.ReasonMoving, After: 600 * time.Millisecond}, wantMessage: "moves data",
+		},
 		"mover moves data: wait": {
 			facts: facts(with(mover(prepared, granted, started)), standing(slots.Granted)),
 			want:  Step{Action: ActNothing, Reason: velerov1.ReasonMoving}, wantMessage: "moves data",
@@ -283,3 +291,5 @@ func ended(m *Mover)    { m.Ended = true; m.Ran = true; m.Ending = "OOMKilled, e
 func neverRan(m *Mover) { m.Ran = false; m.Ending = "OutOfpods" }
 
 func result(r wire.Result) func(*Mover) { return func(m *Mover) { m.Result = &r } }
+
+func toldAt(t time.Time) func(*Mover) { return func(m *Mover) { m.Told = t } }

@@ -53,6 +53,10 @@ const (
 	// SlotGranted is the value of SlotAnnotation that lets the mover move data.
 	SlotGranted = "granted"
 
+	// SlotGrantedAtAnnotation is when SlotAnnotation was last written, in RFC 3339.
+	// Writing it again makes the kubelet look again at a mover that has not noticed.
+	SlotGrantedAtAnnotation = "podkeep.io/slot-granted-at"
+
 	// MoverNodeLabel is the name of the mover's node, through ValidLabelValue.
 	MoverNodeLabel = "podkeep.io/mover-node"
 )
