@@ -10,7 +10,6 @@ package repository
 import (
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/location"
-	"github.com/podkeep/podkeep/internal/repositories"
 )
 
 // observed is all plan may look at. observe fills it, nobody changes it after.
@@ -55,7 +54,7 @@ func plan(o observed) step {
 		return step{action: actSetDefaults}
 	case o.bsl == nil:
 		return step{action: actRefuse, reason: velerov1.ReasonLocationNotFound}
-	case isReady(r) && o.accessErr == nil && r.Annotations[repositories.CheckedWithAnnotation] == o.hash:
+	case isReady(r) && o.accessErr == nil && r.Annotations[velerov1.CheckedWithAnnotation] == o.hash:
 		return step{action: actNothing}
 	case isReady(r) && isUnavailable(o.bsl):
 		// What is wrong with the location is said there, and does not make a

@@ -29,7 +29,7 @@ func repository(mods ...mod) *velerov1.BackupRepository {
 func ready(hash string) mod {
 	return func(r *velerov1.BackupRepository) {
 		r.Status.Phase = velerov1.BackupRepositoryPhaseReady
-		r.Annotations = map[string]string{repositories.CheckedWithAnnotation: hash}
+		r.Annotations = map[string]string{velerov1.CheckedWithAnnotation: hash}
 	}
 }
 

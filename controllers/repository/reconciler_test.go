@@ -94,7 +94,7 @@ func TestNewRepositoryBecomesReady(t *testing.T) {
 	g.Expect(repo.Status.Phase).To(Equal(velerov1.BackupRepositoryPhaseReady))
 	g.Expect(repo.Status.Message).To(BeEmpty())
 	g.Expect(repo.Status.LastMaintenanceTime.Time).To(Equal(t0))
-	g.Expect(repo.Annotations).To(HaveKeyWithValue(repositories.CheckedWithAnnotation, "now"))
+	g.Expect(repo.Annotations).To(HaveKeyWithValue(velerov1.CheckedWithAnnotation, "now"))
 	g.Expect(got.Location).To(Equal(o.location))
 	g.Expect(got.Namespace).To(Equal("shop"))
 	g.Expect(got.PasswordFile).To(Equal("/password"))

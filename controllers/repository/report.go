@@ -12,7 +12,6 @@ import (
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/locationaccess"
-	"github.com/podkeep/podkeep/internal/repositories"
 )
 
 // remedies say, by reason, what to do. A reason without one speaks for itself.
@@ -71,7 +70,7 @@ func reportReady(r *velerov1.BackupRepository, hash string, now time.Time) {
 	if r.Annotations == nil {
 		r.Annotations = map[string]string{}
 	}
-	r.Annotations[repositories.CheckedWithAnnotation] = hash
+	r.Annotations[velerov1.CheckedWithAnnotation] = hash
 	setReady(r, metav1.Condition{
 		Status:  metav1.ConditionTrue,
 		Reason:  velerov1.ReasonSucceeded,

@@ -145,7 +145,7 @@ func (p *pass) inspect(ctx context.Context, i item) (fate, error) {
 	existing.SetGroupVersionKind(i.prepared.GroupVersionKind())
 	if err := p.Client.Get(ctx, client.ObjectKeyFromObject(i.prepared), existing); err != nil {
 		// Gone again since Create: the next pass makes it.
-		p.postpone(ReasonRetrying, i.entry("not restored", fmt.Errorf("getting the existing object: %w", err)))
+		p.postpone(velerov1.ReasonRetrying, i.entry("not restored", fmt.Errorf("getting the existing object: %w", err)))
 		return fate{}, ctx.Err()
 	}
 	switch {
@@ -155,7 +155,7 @@ func (p *pass) inspect(ctx context.Context, i item) (fate, error) {
 	case i.prepared.GroupVersionKind() == serviceAccountKind:
 		return fate{foreign: true}, p.mergeServiceAccount(ctx, i, existing)
 	case existing.GetDeletionTimestamp() != nil:
-		p.postpone(ReasonRetrying, i.entry("not restored", errors.New("an object of this name is being deleted")))
+		p.postpone(velerov1.ReasonRetrying, i.entry("not restored", errors.New("an object of this name is being deleted")))
 		p.done(existing.GroupVersionKind(), existing.GetNamespace(), existing.GetName(), layout.RestoreActionFailed)
 		return fate{}, nil
 	case !p.target.Same(i.prepared, existing):

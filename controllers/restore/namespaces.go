@@ -31,19 +31,19 @@ var (
 func (p *pass) prepareNamespaces(ctx context.Context) error {
 	inBackup, err := p.namespacesInArchive()
 	if err != nil {
-		return outcome.Terminalf(ReasonArchiveUnreadable, "reading the archive: %w", err)
+		return outcome.Terminalf(velerov1.ReasonArchiveUnreadable, "reading the archive: %w", err)
 	}
 	for _, name := range p.target.Namespaces.Unmatched(inBackup) {
 		p.log.Warn(itemlog.Entry{Message: fmt.Sprintf("spec.includedNamespaces: %q is not in the backup", name)})
 	}
 	selected := filter(inBackup, p.target.Namespaces.Selects)
 	if a, b, ok := p.target.Namespaces.Collision(selected); ok {
-		return outcome.Terminalf(ReasonNamespaceCollision, "spec.namespaceMapping: namespaces %s and %s of the backup would both become %s",
+		return outcome.Terminalf(velerov1.ReasonNamespaceCollision, "spec.namespaceMapping: namespaces %s and %s of the backup would both become %s",
 			a, b, p.target.Namespaces.Target(a))
 	}
 	withPods, err := p.archive.Namespaces(podsResource)
 	if err != nil {
-		return outcome.Terminalf(ReasonArchiveUnreadable, "reading the archive: %w", err)
+		return outcome.Terminalf(velerov1.ReasonArchiveUnreadable, "reading the archive: %w", err)
 	}
 	for _, source := range selected {
 		if err := p.prepareNamespace(ctx, source, slices.Contains(withPods, source)); err != nil {
@@ -103,7 +103,7 @@ func (p *pass) prepareNamespace(ctx context.Context, source string, withPods boo
 func (p *pass) refuseTerminating(target string) {
 	e := itemlog.Entry{Cluster: true, Resource: namespacesResource.Resource, Name: target, Message: "not restored",
 		Err: errors.New("the namespace is being deleted; see what holds it up: kubectl get namespace " + target + " -o yaml")}
-	if p.postpone(ReasonNamespaceTerminating, e) {
+	if p.postpone(velerov1.ReasonNamespaceTerminating, e) {
 		return
 	}
 	p.done(namespaceKind, "", target, layout.RestoreActionFailed)
@@ -119,7 +119,7 @@ func (p *pass) createNamespace(ctx context.Context, source string, withPods bool
 		archived.SetGroupVersionKind(namespaceKind)
 		archived.SetName(source)
 	} else if err != nil {
-		return outcome.Terminalf(ReasonArchiveUnreadable, "reading the archive: %w", err)
+		return outcome.Terminalf(velerov1.ReasonArchiveUnreadable, "reading the archive: %w", err)
 	}
 	ns, _ := p.target.Prepare(archived) // no namespace is left out
 	if withPods {

@@ -149,7 +149,7 @@ func (p *pass) restoreResource(ctx context.Context, gr schema.GroupResource) err
 	for ref, err := range p.archive.Items(gr) {
 		switch {
 		case err != nil:
-			return outcome.Terminalf(ReasonArchiveUnreadable, "reading the archive: %w", err)
+			return outcome.Terminalf(velerov1.ReasonArchiveUnreadable, "reading the archive: %w", err)
 		case gr.Group == "" && gr.Resource == "namespaces": // prepareNamespaces did them
 		case ref.Namespace == "" && !items.NeedsNoNamespace(gr):
 			clusterScoped++
@@ -188,7 +188,7 @@ func (p *pass) read(ctx context.Context) error {
 func (p *pass) extract(ctx context.Context) error {
 	body, err := p.store.Get(ctx, layout.BackupContents(p.backup.Name))
 	if errors.Is(err, objectstore.ErrNotFound) {
-		return outcome.Terminalf(ReasonArchiveUnreadable, "reading the archive: %w", err)
+		return outcome.Terminalf(velerov1.ReasonArchiveUnreadable, "reading the archive: %w", err)
 	}
 	if err != nil {
 		return waitForStorage("reading the archive", err)
@@ -197,7 +197,7 @@ func (p *pass) extract(ctx context.Context) error {
 	err = errors.Join(err, body.Close())
 	for _, damage := range []error{archive.ErrCorrupt, archive.ErrUnsafe, archive.ErrVersion, archive.ErrTooLarge} {
 		if errors.Is(err, damage) && !isBrokenTransfer(err) {
-			return outcome.Terminalf(ReasonArchiveUnreadable, "reading the archive: %w", err)
+			return outcome.Terminalf(velerov1.ReasonArchiveUnreadable, "reading the archive: %w", err)
 		}
 	}
 	if err != nil {

@@ -117,7 +117,7 @@ func postponeReason(err error, isPod bool) string {
 	case isPod && isWebhookUnavailable(err):
 		return velerov1.ReasonWebhookUnavailable
 	case isTransient(err):
-		return ReasonRetrying
+		return velerov1.ReasonRetrying
 	default:
 		return ""
 	}

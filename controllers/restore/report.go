@@ -15,25 +15,6 @@ import (
 	"github.com/podkeep/podkeep/internal/outcome"
 )
 
-// ConditionGateConfigured is False on a Restore when values of the ConfigMap that
-// tunes the gate cannot be used, so that defaults are.
-const ConditionGateConfigured = "GateConfigured"
-
-// Reasons of conditions that only restores have.
-const (
-	// ReasonNamespaceTerminating waits until a namespace of the same name is gone.
-	ReasonNamespaceTerminating = "NamespaceTerminating"
-
-	// ReasonRetrying had an error that is expected to go away.
-	ReasonRetrying = "Retrying"
-
-	// ReasonNamespaceCollision would restore two namespaces into one.
-	ReasonNamespaceCollision = "NamespaceCollision"
-
-	// ReasonArchiveUnreadable is an archive that is missing or damaged.
-	ReasonArchiveUnreadable = "ArchiveUnreadable"
-)
-
 // storageRetryInterval is how often object storage that fails is tried again.
 // Each try may take some seconds by itself.
 const storageRetryInterval = 5 * time.Second
@@ -91,7 +72,7 @@ func (p reporter) retry(err error) {
 	}
 	reason := outcome.Reason(err)
 	if reason == "" {
-		reason = ReasonRetrying
+		reason = velerov1.ReasonRetrying
 	}
 	condition := velerov1.ConditionItemsRestored
 	if areItemsRestored(p.restore) {
@@ -118,7 +99,7 @@ func (p reporter) step(s step) {
 		p.set(velerov1.ConditionCompleted, metav1.ConditionUnknown, s.reason, "")
 		p.set(velerov1.ConditionItemsRestored, metav1.ConditionFalse, s.reason, "")
 		if len(s.problems) > 0 {
-			p.set(ConditionGateConfigured, metav1.ConditionFalse, velerov1.ReasonInvalidSpec, oneLine(strings.Join(s.problems, "; ")))
+			p.set(velerov1.ConditionGateConfigured, metav1.ConditionFalse, velerov1.ReasonInvalidSpec, oneLine(strings.Join(s.problems, "; ")))
 		}
 	case actRestoreItems:
 		p.set(velerov1.ConditionItemsRestored, metav1.ConditionTrue, velerov1.ReasonSucceeded, itemsMessage(r))

@@ -43,15 +43,15 @@ func TestReport(t *testing.T) {
 		},
 		"an error without class is retried and shown": {
 			restore: restore(started), step: step{action: actRestoreItems}, err: boom,
-			wantPhase: velerov1.RestorePhaseInProgress, wantCondition: velerov1.ConditionItemsRestored, wantReason: ReasonRetrying,
+			wantPhase: velerov1.RestorePhaseInProgress, wantCondition: velerov1.ConditionItemsRestored, wantReason: velerov1.ReasonRetrying,
 		},
 		"storage that fails is remembered": {
 			restore: restore(started), step: step{action: actRestoreItems}, err: waitForStorage("reading", objectstore.ErrUnavailable),
 			wantPhase: velerov1.RestorePhaseInProgress, wantCondition: velerov1.ConditionUploaded, wantReason: velerov1.ReasonStorageUnavailable,
 		},
 		"a terminal error before the items ends the restore as Failed": {
-			restore: restore(started), step: step{action: actRestoreItems}, err: outcome.Terminalf(ReasonArchiveUnreadable, "damaged"),
-			wantPhase: velerov1.RestorePhaseFailed, wantCondition: velerov1.ConditionCompleted, wantReason: ReasonArchiveUnreadable, wantFailure: "damaged",
+			restore: restore(started), step: step{action: actRestoreItems}, err: outcome.Terminalf(velerov1.ReasonArchiveUnreadable, "damaged"),
+			wantPhase: velerov1.RestorePhaseFailed, wantCondition: velerov1.ConditionCompleted, wantReason: velerov1.ReasonArchiveUnreadable, wantFailure: "damaged",
 		},
 		"giving up after the items leaves what is there": {
 			restore: restore(itemsRestored), step: step{action: actFail, reason: velerov1.ReasonStorageUnavailable, message: "storage is gone"},
@@ -128,8 +128,8 @@ func TestPostponeReason(t *testing.T) {
 		"an object of another kind is not held up by its webhook": {
 			err: apierrors.NewInternalError(errors.New(`failed calling webhook "x": refused`)),
 		},
-		"an API server that is overloaded": {err: apierrors.NewTooManyRequests("slow down", 1), want: ReasonRetrying},
-		"an API that is not served now":    {err: apierrors.NewServiceUnavailable("later"), want: ReasonRetrying},
+		"an API server that is overloaded": {err: apierrors.NewTooManyRequests("slow down", 1), want: velerov1.ReasonRetrying},
+		"an API that is not served now":    {err: apierrors.NewServiceUnavailable("later"), want: velerov1.ReasonRetrying},
 		"an invalid object stays invalid":  {err: apierrors.NewBadRequest("no"), isPod: true},
 	}
 	for name, tc := range tests {

@@ -18,11 +18,6 @@ import (
 	"github.com/podkeep/podkeep/internal/location"
 )
 
-// CheckedWithAnnotation is, on a BackupRepository, the Hash of what it was last
-// found ready with. When the hash is another one, the repository is checked
-// again.
-const CheckedWithAnnotation = "podkeep.io/checked-with"
-
 // Name is the name of the BackupRepository that holds the volumes of a namespace
 // in a location.
 func Name(volumeNamespace, bsl string) string {

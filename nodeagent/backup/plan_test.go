@@ -182,7 +182,7 @@ func TestReportOfTheFirstMover(t *testing.T) {
 	g.Expect(o.backup.Status.Phase).To(Equal(velerov1.PodVolumeBackupPhaseAccepted))
 	g.Expect(o.backup.Status.AcceptedTimestamp).NotTo(BeNil())
 	g.Expect(o.backup.Finalizers).To(Equal([]string{velerov1.PodVolumeFinalizer}))
-	g.Expect(o.backup.Annotations).To(HaveKeyWithValue(movement.MoversAnnotation, "pod-1"))
+	g.Expect(o.backup.Annotations).To(HaveKeyWithValue(velerov1.MoversAnnotation, "pod-1"))
 }
 
 func see(mods ...func(*observed)) observed {

@@ -121,7 +121,7 @@ func (r *Reconciler) subject(b *velerov1.PodVolumeBackup) movement.Subject {
 	return movement.Subject{
 		Key:    movement.Key{Kind: wire.KindBackup, Name: b.Name},
 		UID:    b.UID,
-		Movers: movement.ParseMovers(b.Annotations[movement.MoversAnnotation]),
+		Movers: movement.ParseMovers(b.Annotations[velerov1.MoversAnnotation]),
 		Status: statusOf(b),
 	}
 }

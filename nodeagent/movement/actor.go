@@ -39,7 +39,7 @@ type Actor struct {
 type Subject struct {
 	Key    Key
 	UID    types.UID
-	Movers []types.UID // recorded in MoversAnnotation
+	Movers []types.UID // recorded in velerov1.MoversAnnotation
 	Status Status
 }
 

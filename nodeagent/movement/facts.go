@@ -24,11 +24,6 @@ import (
 	"github.com/podkeep/podkeep/nodeagent/slots"
 )
 
-// MoversAnnotation lists, on a PodVolumeBackup or PodVolumeRestore, the UIDs of
-// the mover pods that were made for it, comma separated and oldest first. How
-// often a lost mover was replaced is read from it.
-const MoversAnnotation = "podkeep.io/mover-uids"
-
 // Key is how a mover is known on its node.
 type Key struct {
 	Kind wire.Kind
@@ -272,7 +267,7 @@ func nonEmpty(texts ...string) []string {
 	return slices.DeleteFunc(texts, func(s string) bool { return s == "" })
 }
 
-// ParseMovers reads MoversAnnotation.
+// ParseMovers reads velerov1.MoversAnnotation.
 func ParseMovers(text string) []types.UID {
 	var uids []types.UID
 	for uid := range strings.SplitSeq(text, ",") {
@@ -283,7 +278,7 @@ func ParseMovers(text string) []types.UID {
 	return uids
 }
 
-// formatMovers is the value of MoversAnnotation.
+// formatMovers is the value of velerov1.MoversAnnotation.
 func formatMovers(uids []types.UID) string {
 	texts := make([]string, 0, len(uids))
 	for _, uid := range uids {

@@ -50,7 +50,7 @@ func SetMetadata(obj client.Object, movers string, finished bool) {
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	annotations[MoversAnnotation] = movers
+	annotations[velerov1.MoversAnnotation] = movers
 	obj.SetAnnotations(annotations)
 	if obj.GetDeletionTimestamp() == nil {
 		controllerutil.AddFinalizer(obj, velerov1.PodVolumeFinalizer)

@@ -173,7 +173,7 @@ func (r Report) phaseOf(s Status, step Step) string {
 	}
 }
 
-// MoversAfter returns the value of MoversAnnotation once a mover with this UID was
+// MoversAfter returns the value of velerov1.MoversAnnotation once a mover with this UID was
 // made or found; "" means none.
 func MoversAfter(f Facts, made string) string {
 	uids := f.Movers

@@ -30,10 +30,6 @@ const (
 // are restored (velero-facts §7.1).
 const GateName = "restore-wait"
 
-// ReasonGateMissing is a pod that runs without waiting for its volumes. Writing
-// under a running application would damage what it makes of an empty volume.
-const ReasonGateMissing = "GateMissing"
-
 // observed is all that plan may look at. observe fills it, nobody changes it
 // after.
 type observed struct {
@@ -138,7 +134,7 @@ func gateObstacle(pod *corev1.Pod) *movement.Obstacle {
 		}
 	}
 	if pod.Status.Phase == corev1.PodRunning {
-		return &movement.Obstacle{Terminal: true, Reason: ReasonGateMissing,
+		return &movement.Obstacle{Terminal: true, Reason: velerov1.ReasonGateMissing,
 			Message: fmt.Sprintf("the pod runs and does not wait for its volumes: init container %s is missing or has ended", GateName)}
 	}
 	return &movement.Obstacle{Reason: velerov1.ReasonWaitingForPod,

@@ -69,7 +69,7 @@ func TestPlan(t *testing.T) {
 		},
 		"application runs without gate: fail": {
 			observed:   see(gate(), func(o *observed) { o.pod.Status.Phase = corev1.PodRunning }),
-			wantAction: movement.ActFinish, wantOutcome: movement.Failed, wantReason: ReasonGateMissing, wantMessage: "does not wait",
+			wantAction: movement.ActFinish, wantOutcome: movement.Failed, wantReason: velerov1.ReasonGateMissing, wantMessage: "does not wait",
 		},
 		"repository not ready yet: wait": {
 			observed:   see(func(o *observed) { o.destination.Repository = nil }),

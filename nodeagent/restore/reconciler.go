@@ -132,7 +132,7 @@ func (r *Reconciler) subject(v *velerov1.PodVolumeRestore) movement.Subject {
 	return movement.Subject{
 		Key:    movement.Key{Kind: wire.KindRestore, Name: v.Name},
 		UID:    v.UID,
-		Movers: movement.ParseMovers(v.Annotations[movement.MoversAnnotation]),
+		Movers: movement.ParseMovers(v.Annotations[velerov1.MoversAnnotation]),
 		Status: statusOf(v),
 	}
 }

@@ -119,7 +119,7 @@ func TestGateIsTuned(t *testing.T) {
 	g.Expect(gate.Resources.Limits).NotTo(HaveKey(corev1.ResourceMemory), "0 means no limit")
 	g.Expect(gate.Resources.Limits.Cpu().String()).To(Equal("100m"), "a value that does not parse falls back to the default")
 	g.Expect(gate.SecurityContext.RunAsUser).To(HaveValue(BeEquivalentTo(4242)))
-	g.Expect(r.Status.Conditions).To(ContainElement(And(HaveField("Type", "GateConfigured"), HaveField("Message", ContainSubstring("plenty")))))
+	g.Expect(r.Status.Conditions).To(ContainElement(And(HaveField("Type", velerov1.ConditionGateConfigured), HaveField("Message", ContainSubstring("plenty")))))
 	g.Eventually(func(g Gomega) {
 		events, err := c.Clientset.EventsV1().Events(suite.Namespace).List(t.Context(), metav1.ListOptions{})
 		g.Expect(err).NotTo(HaveOccurred())

@@ -63,6 +63,16 @@ const (
 
 // Keys of podkeep on its own objects.
 const (
+	// MoversAnnotation lists, on a PodVolumeBackup or PodVolumeRestore, the UIDs of
+	// the mover pods that were made for it, comma separated and oldest first. How
+	// often a lost mover was replaced is read from it.
+	MoversAnnotation = "podkeep.io/mover-uids"
+
+	// CheckedWithAnnotation is, on a BackupRepository, a hash of the location and
+	// the password that it was last found ready with. When they are others, the
+	// repository is checked again.
+	CheckedWithAnnotation = "podkeep.io/checked-with"
+
 	// VolumeIdentityAnnotation says, on a PodVolumeBackup, what the volume is
 	// beyond the life of a pod: its claim, or the owning workload and the volume's
 	// name. Parent snapshots are found by it.

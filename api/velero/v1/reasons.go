@@ -27,6 +27,10 @@ const (
 	// ConditionMoverReady says, on a PodVolumeBackup or PodVolumeRestore, whether
 	// its mover pod runs.
 	ConditionMoverReady = "MoverReady"
+
+	// ConditionGateConfigured is False on a Restore when values of the ConfigMap that
+	// tunes the gate cannot be used, so that defaults are.
+	ConditionGateConfigured = "GateConfigured"
 )
 
 // Reasons of conditions whose work goes on.
@@ -152,4 +156,19 @@ const (
 
 	// ReasonTimeout is work that was not done in the time it was given.
 	ReasonTimeout = "Timeout"
+
+	// ReasonGateMissing is a pod that runs without waiting for its volumes.
+	ReasonGateMissing = "GateMissing"
+
+	// ReasonNamespaceTerminating waits until a namespace of the same name is gone.
+	ReasonNamespaceTerminating = "NamespaceTerminating"
+
+	// ReasonRetrying had an error that is expected to go away.
+	ReasonRetrying = "Retrying"
+
+	// ReasonNamespaceCollision would restore two namespaces into one.
+	ReasonNamespaceCollision = "NamespaceCollision"
+
+	// ReasonArchiveUnreadable is an archive that is missing or damaged.
+	ReasonArchiveUnreadable = "ArchiveUnreadable"
 )
