@@ -101,27 +101,32 @@ func (f *roleFlags) newManager(o managerOptions) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
-	if err := mgr.Add(manager.RunnableFunc(releaseAfterStart)); err != nil {
+	if err := mgr.Add(manager.RunnableFunc(releaseMemory)); err != nil {
 		return nil, fmt.Errorf("adding the memory release: %w", err)
 	}
 	return mgr, addProbes(mgr)
 }
 
-// settleTime is how long after the caches are filled a role has run through all
-// that it does only once.
-const settleTime = 10 * time.Second
+// A role gives memory back once it has settled after its start, which runs through
+// much that is never used again, and then every minute: a backup or restore makes
+// pages resident that are not needed until the next. It takes milliseconds.
+const (
+	settleTime      = 10 * time.Second
+	releaseInterval = time.Minute
+)
 
-// releaseAfterStart gives memory back that only the start needed.
-func releaseAfterStart(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-time.After(settleTime):
+func releaseMemory(ctx context.Context) error {
+	for wait := settleTime; ; wait = releaseInterval {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		if err := residency.Release(); err != nil {
+			ctrl.LoggerFrom(ctx).Info("Keeping idle memory", "reason", err.Error())
+			return nil
+		}
 	}
-	if err := residency.Release(); err != nil {
-		ctrl.LoggerFrom(ctx).Info("Keeping start-up memory", "reason", err.Error())
-	}
-	return nil
 }
 
 // The roles answer to events; a limit of their own would only delay them. The
