@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/podkeep/podkeep/internal/locationaccess"
 	"github.com/podkeep/podkeep/webhook/registration"
 )
 
@@ -19,10 +20,10 @@ const (
 	NodeAgentName               = "node-agent"
 	HostPodsVolume              = "host-pods"
 	CredentialsSecret           = "cloud-credentials"
-	RepositorySecret            = "velero-repo-credentials"
+	RepositorySecret            = locationaccess.RepositorySecret
 	WebhookName                 = registration.ServiceName
 	CredentialsKey              = "cloud"
-	RepositoryPasswordKey       = "repository-password"
+	RepositoryPasswordKey       = locationaccess.RepositoryPasswordKey
 	DefaultLocation             = "default"
 	DefaultNamespace            = "velero"
 	DefaultKubeletRoot          = "/var/lib/kubelet"

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -99,20 +100,13 @@ type Options struct {
 
 // setDefaults fills in what is zero.
 func (o *Options) setDefaults() {
-	setDefault(&o.DefaultLocation, "default")
-	setDefault(&o.DefaultTTL, 720*time.Hour)
-	setDefault(&o.FSBackupTimeout, 4*time.Hour)
-	setDefault(&o.StorageTimeout, 5*time.Minute)
-	setDefault(&o.ItemOperationTimeout, 4*time.Hour)
-	setDefault(&o.ResourceTimeout, 10*time.Minute)
-	setDefault(&o.MaxConcurrentCollections, 1)
-}
-
-func setDefault[T comparable](value *T, fallback T) {
-	var zero T
-	if *value == zero {
-		*value = fallback
-	}
+	o.DefaultLocation = cmp.Or(o.DefaultLocation, "default")
+	o.DefaultTTL = cmp.Or(o.DefaultTTL, 720*time.Hour)
+	o.FSBackupTimeout = cmp.Or(o.FSBackupTimeout, 4*time.Hour)
+	o.StorageTimeout = cmp.Or(o.StorageTimeout, 5*time.Minute)
+	o.ItemOperationTimeout = cmp.Or(o.ItemOperationTimeout, 4*time.Hour)
+	o.ResourceTimeout = cmp.Or(o.ResourceTimeout, 10*time.Minute)
+	o.MaxConcurrentCollections = cmp.Or(o.MaxConcurrentCollections, 1)
 }
 
 // otherReconciles is how many backups may be looked at beside those that are

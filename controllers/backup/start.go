@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -76,9 +77,9 @@ func setSpecDefaults(b *velerov1.Backup, location string, options Options) {
 		spec.DefaultVolumesToFsBackup = &yes
 	}
 	spec.StorageLocation = location
-	setDefault(&spec.TTL.Duration, options.DefaultTTL)
-	setDefault(&spec.CSISnapshotTimeout.Duration, defaultCSISnapshotTimeout)
-	setDefault(&spec.ItemOperationTimeout.Duration, options.ItemOperationTimeout)
+	spec.TTL.Duration = cmp.Or(spec.TTL.Duration, options.DefaultTTL)
+	spec.CSISnapshotTimeout.Duration = cmp.Or(spec.CSISnapshotTimeout.Duration, defaultCSISnapshotTimeout)
+	spec.ItemOperationTimeout.Duration = cmp.Or(spec.ItemOperationTimeout.Duration, options.ItemOperationTimeout)
 }
 
 func with(m map[string]string, key, value string) map[string]string {

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,17 +85,10 @@ type Options struct {
 
 // setDefaults fills in what is zero.
 func (o *Options) setDefaults() {
-	setDefault(&o.FSBackupTimeout, 4*time.Hour)
-	setDefault(&o.StorageTimeout, 5*time.Minute)
-	setDefault(&o.TerminatingTimeout, 10*time.Minute)
-	setDefault(&o.MaxConcurrentReconciles, 4)
-}
-
-func setDefault[T comparable](value *T, fallback T) {
-	var zero T
-	if *value == zero {
-		*value = fallback
-	}
+	o.FSBackupTimeout = cmp.Or(o.FSBackupTimeout, 4*time.Hour)
+	o.StorageTimeout = cmp.Or(o.StorageTimeout, 5*time.Minute)
+	o.TerminatingTimeout = cmp.Or(o.TerminatingTimeout, 10*time.Minute)
+	o.MaxConcurrentReconciles = cmp.Or(o.MaxConcurrentReconciles, 4)
 }
 
 // SetupWithManager registers the reconciler. It returns an error when a field is
