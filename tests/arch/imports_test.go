@@ -21,6 +21,7 @@ var forbidden = map[string]struct {
 	"internal/selection":         {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
 	"internal/wire":              {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "both sides of a process boundary import it"},
 	"internal/layout":            {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "formats are pure"},
+	"internal/jsonbound":         {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/", module}, "it knows JSON, not what documents mean"},
 	"internal/location":          {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
 	"internal/gateconfig":        {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
 	"internal/describe":          {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "what people see is a function of objects"},
