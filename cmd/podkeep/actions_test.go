@@ -10,6 +10,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -330,7 +331,7 @@ func TestBackupFromSchedule(t *testing.T) {
 	schedule := &velerov1.Schedule{ObjectMeta: object("nightly"), Spec: velerov1.ScheduleSpec{
 		UseOwnerReferencesInBackup: ptr.To(true), Template: velerov1.BackupSpec{IncludedNamespaces: []string{"shop"}, TTL: metav1.Duration{Duration: time.Hour}},
 	}}
-	schedule.Labels, schedule.Annotations = map[string]string{"team": "shop"}, map[string]string{"why": "habit", lastAppliedAnnotation: "x"}
+	schedule.Labels, schedule.Annotations = map[string]string{"team": "shop"}, map[string]string{"why": "habit", corev1.LastAppliedConfigAnnotation: "x"}
 	c := apiWith(t, noFuncs, schedule)
 	s := newSession(c)
 	s.clock = localTime{clock.RealClock{}, time.Date(2026, 11, 22, 9, 30, 0, 0, time.FixedZone("", 3600))}

@@ -131,7 +131,7 @@ func (s *session) collectObjects(ctx context.Context, t cluster, b *bundle) {
 func withoutSecrets(obj client.Object) {
 	obj.SetManagedFields(nil)
 	annotations := obj.GetAnnotations()
-	delete(annotations, lastAppliedAnnotation)
+	delete(annotations, corev1.LastAppliedConfigAnnotation)
 	obj.SetAnnotations(annotations)
 	switch o := obj.(type) {
 	case *velerov1.DownloadRequest:

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -13,10 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	timetables "github.com/podkeep/podkeep/internal/schedules"
 )
-
-// nameTime is the time at the end of a name that was not given.
-const nameTime = "20060102150405"
 
 type backupFlags struct {
 	createFlags
@@ -117,10 +117,7 @@ func (s *session) createBackupFromSchedule(cmd *cobra.Command, flags backupFlags
 	if err := t.Get(ctx, client.ObjectKey{Namespace: t.namespace, Name: from}, schedule); err != nil {
 		return t.explain(ctx, err, schedules, from)
 	}
-	if name == "" {
-		name = from + "-" + s.clock.Now().UTC().Format(nameTime)
-	}
-	c := backupCreation(flags.ofSchedule(schedule, name), flags.createFlags)
+	c := backupCreation(flags.ofSchedule(schedule, name, s.clock.Now()), flags.createFlags)
 	said := c.said
 	c.said = func(t cluster) string {
 		return "Creating backup from schedule, all other filters are ignored.\n" + said(t)
@@ -131,37 +128,24 @@ func (s *session) createBackupFromSchedule(cmd *cobra.Command, flags backupFlags
 	return s.create(cmd, c)
 }
 
-// ofSchedule is the backup that a schedule would make (velero-facts §11.7), with
-// the labels and annotations of the flags in addition.
-func (f *backupFlags) ofSchedule(schedule *velerov1.Schedule, name string) *velerov1.Backup {
-	labels := map[string]string{}
-	if schedule.Spec.Template.Metadata.Labels != nil {
-		maps.Copy(labels, schedule.Spec.Template.Metadata.Labels)
-	} else {
-		maps.Copy(labels, schedule.Labels)
-	}
-	labels[velerov1.ScheduleNameLabel] = velerov1.ValidLabelValue(schedule.Name)
-	maps.Copy(labels, f.labels.values)
-	annotations := map[string]string{}
-	maps.Copy(annotations, schedule.Annotations)
-	delete(annotations, lastAppliedAnnotation)
-	maps.Copy(annotations, f.annotations.values)
-	b := &velerov1.Backup{
-		ObjectMeta: metav1.ObjectMeta{Namespace: schedule.Namespace, Name: name, Labels: labels, Annotations: annotations},
-		Spec:       *schedule.Spec.Template.DeepCopy(),
-	}
-	if owned := schedule.Spec.UseOwnerReferencesInBackup; owned != nil && *owned {
-		b.OwnerReferences = []metav1.OwnerReference{
-			*metav1.NewControllerRef(schedule, velerov1.SchemeGroupVersion.WithKind(schedules.title)),
-		}
-		b.OwnerReferences[0].BlockOwnerDeletion = nil
-	}
+// ofSchedule is the backup that a schedule would make, with the labels and
+// annotations of the flags in addition.
+func (f *backupFlags) ofSchedule(schedule *velerov1.Schedule, name string, now time.Time) *velerov1.Backup {
+	b := timetables.NewBackup(schedule, now)
+	b.Name = cmp.Or(name, b.Name)
+	b.Labels = merged(b.Labels, f.labels.values)
+	b.Annotations = merged(b.Annotations, f.annotations.values)
 	return b
 }
 
-// lastAppliedAnnotation is kubectl's own record of an object, which says nothing
-// about another one.
-const lastAppliedAnnotation = "kubectl.kubernetes.io/last-applied-configuration"
+// merged is the first map with what the second one says.
+func merged(base, more map[string]string) map[string]string {
+	if base == nil {
+		return more
+	}
+	maps.Copy(base, more)
+	return base
+}
 
 // given are the flags of a template that are on the command line.
 func (f *templateFlags) given(all *pflag.FlagSet) []string {

@@ -16,6 +16,9 @@ import (
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 )
 
+// nameTime is the local time at the end of a restore's name that was not given.
+const nameTime = "20060102150405"
+
 type restoreFlags struct {
 	createFlags
 	fromBackup           string

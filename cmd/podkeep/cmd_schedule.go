@@ -11,6 +11,7 @@ import (
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/describe"
+	timetables "github.com/podkeep/podkeep/internal/schedules"
 )
 
 type scheduleFlags struct {
@@ -69,6 +70,9 @@ func (s *session) createSchedule(cmd *cobra.Command, flags scheduleFlags, name s
 	}
 	if flags.cron == "" {
 		return errors.New(`--schedule: Required value: say when, for example "0 2 * * *" or @daily`)
+	}
+	if _, err := timetables.Parse(flags.cron); err != nil {
+		return fmt.Errorf("--schedule: Invalid value: %q: %w; see %s --help", flags.cron, err, cmd.CommandPath())
 	}
 	template, err := flags.spec()
 	if err != nil {

@@ -307,7 +307,7 @@ func TestDebugBundleHasNoSecrets(t *testing.T) {
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "velero", Env: []corev1.EnvVar{{Name: "HTTPS_PROXY", Value: "http://u:hush@proxy"}}}}},
 		Status:     corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{Name: "velero", RestartCount: 1}}},
 	}
-	pod.Annotations = map[string]string{lastAppliedAnnotation: "hush"}
+	pod.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: "hush"}
 	deployment := &appsv1.Deployment{ObjectMeta: object("velero")}
 	deployment.Spec.Template.Spec = pod.Spec
 	g.Expect(c.Create(t.Context(), pod.DeepCopy())).To(Succeed())

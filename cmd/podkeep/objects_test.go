@@ -135,6 +135,7 @@ func TestFlagsThatAreWrong(t *testing.T) {
 		"a status that is only left out": {
 			[]string{"restore", "create", "--from-backup", "b", "--status-exclude-resources", "pods"}, `--status-exclude-resources needs --status-include-resources`,
 		},
+		"a schedule with a wrong time":           {[]string{"schedule", "create", "x", "--schedule", "0 25 * * *"}, `--schedule: Invalid value: "0 25 * * *": `},
 		"a schedule without a time":              {[]string{"schedule", "create", "x"}, `--schedule: Required value`},
 		"an empty schedule":                      {[]string{"backup", "create", "--from-schedule", " "}, `--from-schedule: Required value`},
 		"a snapshot location without a provider": {[]string{"snapshot-location", "create", "x"}, `--provider: Required value`},

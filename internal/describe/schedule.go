@@ -22,6 +22,7 @@ func (in ScheduleInput) Page() string {
 	p.metadata(&s.ObjectMeta)
 	p.gap()
 	p.line("Phase:\t%s", p.phase(phase, phase))
+	p.conditions(s.Status.Conditions)
 	p.policies(&s.Spec.Template)
 	p.validationErrors(s.Status.ValidationErrors)
 	p.gap()
@@ -48,6 +49,9 @@ func (in ScheduleInput) Values() map[string]any {
 		"schedule": s.Spec.Schedule,
 		"template": backupSpecValues(&s.Spec.Template),
 		"status":   values{"lastBackup": lastBackup(s), "lastSkipped": optionalTime(s.Status.LastSkipped)},
+	}
+	if len(s.Status.Conditions) > 0 {
+		v["conditions"] = s.Status.Conditions
 	}
 	if len(s.Status.ValidationErrors) > 0 {
 		v["validationErrors"] = s.Status.ValidationErrors
