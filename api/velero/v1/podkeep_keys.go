@@ -78,6 +78,10 @@ const (
 	// name. Parent snapshots are found by it.
 	VolumeIdentityAnnotation = "podkeep.io/volume-identity"
 
+	// CancelRequestedByAnnotation asks, on a Backup or Restore, for its end. The value
+	// says who asks, for status.failureReason.
+	CancelRequestedByAnnotation = "podkeep.io/cancel-requested-by"
+
 	// ConfigLabel marks a ConfigMap that podkeep reads, so that it can be checked
 	// when it is written.
 	ConfigLabel = "podkeep.io/config"
