@@ -116,6 +116,13 @@ func (o *Options) setDefaults() {
 	o.MaxConcurrentReconciles = cmp.Or(o.MaxConcurrentReconciles, 4)
 }
 
+// Bounds of the time until an error without a class is tried again. An API server
+// that was away for a while must not be kept waiting as long again.
+const (
+	minRetryInterval = 50 * time.Millisecond
+	maxRetryInterval = 15 * time.Second
+)
+
 // SetupWithManager registers the reconciler. It returns an error when a field is
 // missing.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
@@ -126,7 +133,10 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("restore").
 		For(&velerov1.Restore{}, builder.WithPredicates(r.ownNamespace())).
 		Owns(&velerov1.PodVolumeRestore{}, builder.WithPredicates(r.ownNamespace(), phaseChanged())).
-		WithOptions(controller.Options{MaxConcurrentReconciles: r.Options.MaxConcurrentReconciles}).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: r.Options.MaxConcurrentReconciles,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](minRetryInterval, maxRetryInterval),
+		}).
 		Complete(r)
 }
 
