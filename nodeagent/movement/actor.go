@@ -54,7 +54,7 @@ func (a *Actor) Observe(ctx context.Context, s Subject, f *Facts) error {
 	f.Movers = s.Movers
 	f.Slot = a.Ledger.Standing(s.Key)
 	f.HasRoom = a.Ledger.HasRoom(s.Key)
-	f.Crowded = a.Ledger.IsCrowded()
+	f.Busy = a.Ledger.IsBusy()
 	if s.Status.Completed != nil {
 		f.Completed = s.Status.Completed.Time
 	}
@@ -133,6 +133,9 @@ func (a *Actor) follow(key Key, f Facts) {
 	a.Logs.Keep(key.Kind, key.Name, m.UID)
 	if m.Result == nil && !m.Ended {
 		a.Logs.Follow(moverlog.Target{Kind: key.Kind, Namespace: m.Namespace, Name: m.Name, UID: m.UID})
+	}
+	if m.Ran {
+		a.Logs.Hurry(m.UID)
 	}
 }
 

@@ -74,11 +74,11 @@ func (l *Ledger[K]) HasRoom(key K) bool {
 	return l.hasRoom(key)
 }
 
-// IsCrowded reports whether movers wait for a slot or are being prepared.
-func (l *Ledger[K]) IsCrowded() bool {
+// IsBusy reports whether there are movers that have not ended.
+func (l *Ledger[K]) IsBusy() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.waiting() > 0
+	return len(l.movers) > 0
 }
 
 // Admit takes a mover that is about to be made and returns how it stands: Granted
