@@ -48,6 +48,9 @@ const (
 	// ConditionMaintained says, on a BackupRepository, whether its last maintenance
 	// succeeded.
 	ConditionMaintained = "Maintained"
+	// ConditionCancelRequested is True on a Restore that is being stopped on request,
+	// since the server has seen it.
+	ConditionCancelRequested = "CancelRequested"
 )
 
 // Reasons of conditions whose work goes on.
@@ -212,6 +215,10 @@ const (
 
 	// ReasonNamespaceCollision would restore two namespaces into one.
 	ReasonNamespaceCollision = "NamespaceCollision"
+
+	// ReasonKindNotServed waits until the API server serves a kind whose definition
+	// was restored.
+	ReasonKindNotServed = "KindNotServed"
 
 	// ReasonArchiveUnreadable is an archive that is missing or damaged.
 	ReasonArchiveUnreadable = "ArchiveUnreadable"
