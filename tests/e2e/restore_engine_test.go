@@ -160,7 +160,7 @@ func TestRestoreSaysWhyAPodIsNotScheduled(t *testing.T) {
 	target := ns + "-copy"
 	c.CleanNamespace(t, target)
 	r := suite.NewRestore(b, target)
-	r.Annotations = map[string]string{velerov1.PodVolumeTimeoutAnnotation: "40s"}
+	r.Annotations = map[string]string{velerov1.PodVolumeTimeoutAnnotation: "25s"}
 
 	c.Apply(t, r)
 
