@@ -35,6 +35,9 @@ type serverFlags struct {
 	storageTimeout      time.Duration
 	terminatingTimeout  time.Duration
 	validationFrequency time.Duration
+	concurrentBackups   int
+	gcFrequency         time.Duration
+	skipImmediately     bool
 }
 
 func newServerCommand(env func(string) string) *cobra.Command {
@@ -59,14 +62,20 @@ func (f *serverFlags) bind(cmd *cobra.Command, env func(string) string) {
 	fs.StringVar(&f.defaultLocation, "default-backup-storage-location", "default", "location of backups that name none, when none is marked as the default")
 	fs.DurationVar(&f.defaultTTL, "default-backup-ttl", 720*time.Hour, "how long backups are kept that do not say it")
 	fs.DurationVar(&f.fsBackupTimeout, "fs-backup-timeout", 4*time.Hour, "time for the volumes of a backup or restore")
-	fs.DurationVar(&f.storageTimeout, "storage-timeout", 5*time.Minute, "how long object storage may fail before a backup or restore does")
+	fs.DurationVar(&f.storageTimeout, "storage-timeout", 5*time.Minute, "how long object storage may fail before a backup, restore or deletion does")
 	fs.DurationVar(&f.terminatingTimeout, "terminating-resource-timeout", 10*time.Minute, "how long a restore waits for a namespace that is being deleted")
+	fs.IntVar(&f.concurrentBackups, "concurrent-backups", 1, "how many backups run at the same time; those that share a namespace never do")
 	fs.DurationVar(&f.validationFrequency, "store-validation-frequency", time.Minute, "how often storage locations are checked that do not say it")
+	fs.DurationVar(&f.gcFrequency, "garbage-collection-frequency", 0, "how often an expired backup that cannot be removed is tried again (default 1h)")
+	fs.BoolVar(&f.skipImmediately, "schedule-skip-immediately", false, "new schedules that do not say it leave out a backup that is due at once")
 }
 
 func runServer(ctx context.Context, flags serverFlags) error {
 	if err := flags.validate(); err != nil {
 		return err
+	}
+	if flags.concurrentBackups < 1 {
+		return fmt.Errorf("--concurrent-backups: Invalid value: %d: must be at least 1", flags.concurrentBackups)
 	}
 	mgr, err := flags.newManager(managerOptions{
 		cache: cache.Options{DefaultNamespaces: map[string]cache.Config{flags.namespace: {}}, DefaultTransform: cache.TransformStripManagedFields()},
@@ -112,6 +121,7 @@ func addControllers(mgr ctrl.Manager, flags serverFlags) error {
 			Options: backup.Options{
 				ScratchDir: flags.scratchDir, DefaultLocation: flags.defaultLocation, DefaultVolumesToFSBackup: flags.defaultToFSB,
 				DefaultTTL: flags.defaultTTL, FSBackupTimeout: flags.fsBackupTimeout, StorageTimeout: flags.storageTimeout,
+				ConcurrentBackups: flags.concurrentBackups,
 			},
 		}).SetupWithManager(mgr),
 		(&restore.Reconciler{
@@ -121,5 +131,6 @@ func addControllers(mgr ctrl.Manager, flags serverFlags) error {
 				TerminatingTimeout: flags.terminatingTimeout,
 			},
 		}).SetupWithManager(mgr),
+		addLifecycleControllers(mgr, flags, access),
 	)
 }

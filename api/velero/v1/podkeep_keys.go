@@ -82,6 +82,10 @@ const (
 	// says who asks, for status.failureReason.
 	CancelRequestedByAnnotation = "podkeep.io/cancel-requested-by"
 
+	// ScheduleUIDAnnotation is, on a Backup, the UID of the Schedule that made it.
+	// Schedules of the same name in two clusters are told apart by it.
+	ScheduleUIDAnnotation = "podkeep.io/schedule-uid"
+
 	// ConfigLabel marks a ConfigMap that podkeep reads, so that it can be checked
 	// when it is written.
 	ConfigLabel = "podkeep.io/config"

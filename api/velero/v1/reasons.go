@@ -21,7 +21,7 @@ const (
 	ConditionUploaded = "Uploaded"
 
 	// ConditionReady says, on a BackupRepository or BackupStorageLocation, whether
-	// it can be used.
+	// it can be used, and on a Schedule, whether it makes backups.
 	ConditionReady = "Ready"
 
 	// ConditionMoverReady says, on a PodVolumeBackup or PodVolumeRestore, whether
@@ -31,12 +31,27 @@ const (
 	// ConditionGateConfigured is False on a Restore when values of the ConfigMap that
 	// tunes the gate cannot be used, so that defaults are.
 	ConditionGateConfigured = "GateConfigured"
+
+	// ConditionSnapshotsDeleted says, on a DeleteBackupRequest, whether the snapshots
+	// of the backup's volumes are removed.
+	ConditionSnapshotsDeleted = "SnapshotsDeleted"
+
+	// ConditionObjectsDeleted says, on a DeleteBackupRequest, whether the files of the
+	// backup are removed from object storage.
+	ConditionObjectsDeleted = "ObjectsDeleted"
+
+	// ConditionMaintained says, on a BackupRepository, whether its last maintenance
+	// succeeded.
+	ConditionMaintained = "Maintained"
 )
 
 // Reasons of conditions whose work goes on.
 const (
 	// ReasonWaitingForSlot waits until the node may move one more volume.
 	ReasonWaitingForSlot = "WaitingForSlot"
+
+	// ReasonQueued waits until other backups have ended.
+	ReasonQueued = "Queued"
 
 	// ReasonWaitingForPod waits until the pod is there and its gate runs.
 	ReasonWaitingForPod = "WaitingForPod"
@@ -171,4 +186,25 @@ const (
 
 	// ReasonArchiveUnreadable is an archive that is missing or damaged.
 	ReasonArchiveUnreadable = "ArchiveUnreadable"
+)
+
+// Reasons of schedules, deletions and maintenance.
+const (
+	// ReasonPaused makes nothing because of spec.paused.
+	ReasonPaused = "Paused"
+
+	// ReasonWaitingForBackup waits until a backup has ended.
+	ReasonWaitingForBackup = "WaitingForBackup"
+
+	// ReasonWaitingForRestores waits until restores of a backup are gone.
+	ReasonWaitingForRestores = "WaitingForRestores"
+
+	// ReasonDeleting removes a backup.
+	ReasonDeleting = "Deleting"
+
+	// ReasonMaintaining maintains a repository.
+	ReasonMaintaining = "Maintaining"
+
+	// ReasonMaintenanceFailed is a maintenance that ended in an error.
+	ReasonMaintenanceFailed = "MaintenanceFailed"
 )
