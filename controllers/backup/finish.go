@@ -175,15 +175,15 @@ func storedVolumes(volumes []velerov1.PodVolumeBackup) []velerov1.PodVolumeBacku
 		v.Spec.Cancel = false
 		if v.Status.Phase == velerov1.PodVolumeBackupPhaseCanceled {
 			v.Status.Phase = velerov1.PodVolumeBackupPhaseFailed
-			v.Status.Message = canceledMessage(v.Status.Message)
+			v.Status.Message = storedMessage(v.Status.Message)
 		}
 		stored = append(stored, *v)
 	}
 	return stored
 }
 
-// canceledMessage keeps what the phase would have said.
-func canceledMessage(message string) string {
+// storedMessage keeps what the phase would have said.
+func storedMessage(message string) string {
 	if message == "" {
 		return "canceled"
 	}
