@@ -1,7 +1,10 @@
 package describe
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +21,7 @@ const (
 	notAvailable = "<n/a>"
 	auto         = "auto"
 	everything   = "*"
+	never        = "<never>"
 )
 
 // Bytes returns a size for people, in units of 1024: "512 B", "1.5 GiB",
@@ -131,3 +135,5 @@ func selectorsText(list []*metav1.LabelSelector) string {
 	}
 	return strings.Join(texts, " or ")
 }
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -93,6 +93,18 @@ func BackupResults(backup string) string { return backupObject(backup, "-results
 // BackupVolumeInfo says how each volume was backed up (VolumeInfoList).
 func BackupVolumeInfo(backup string) string { return backupObject(backup, "-volumeinfo.json.gz") }
 
+// BackupCSIVolumeSnapshots is a list of VolumeSnapshots. Velero up to 1.16 writes
+// it.
+func BackupCSIVolumeSnapshots(backup string) string {
+	return backupObject(backup, "-csi-volumesnapshots.json.gz")
+}
+
+// BackupCSIVolumeSnapshotContents is a list of VolumeSnapshotContents. Velero up
+// to 1.16 writes it.
+func BackupCSIVolumeSnapshotContents(backup string) string {
+	return backupObject(backup, "-csi-volumesnapshotcontents.json.gz")
+}
+
 // RestoreLog is the log of a restore: gzip of text lines.
 func RestoreLog(restore string) string { return restoreObject(restore, "-logs.gz") }
 
