@@ -169,7 +169,8 @@ func (p *pass) readVolumes(ctx context.Context) error {
 // unreadable makes an error of a file of the backup one that is tried again, unless
 // the file is damaged.
 func unreadable(doing string, err error) error {
-	if errors.Is(err, layout.ErrCorrupt) && !isBrokenTransfer(err) {
+	isDamaged := errors.Is(err, layout.ErrCorrupt) || errors.Is(err, layout.ErrTooLarge)
+	if isDamaged && !isBrokenTransfer(err) {
 		return outcome.Terminalf(velerov1.ReasonArchiveUnreadable, "%s: %w", doing, err)
 	}
 	return waitForStorage(doing, err)
