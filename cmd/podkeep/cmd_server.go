@@ -35,6 +35,7 @@ type serverFlags struct {
 	storageTimeout      time.Duration
 	terminatingTimeout  time.Duration
 	validationFrequency time.Duration
+	bucketFlags
 }
 
 func newServerCommand(env func(string) string) *cobra.Command {
@@ -62,6 +63,7 @@ func (f *serverFlags) bind(cmd *cobra.Command, env func(string) string) {
 	fs.DurationVar(&f.storageTimeout, "storage-timeout", 5*time.Minute, "how long object storage may fail before a backup or restore does")
 	fs.DurationVar(&f.terminatingTimeout, "terminating-resource-timeout", 10*time.Minute, "how long a restore waits for a namespace that is being deleted")
 	fs.DurationVar(&f.validationFrequency, "store-validation-frequency", time.Minute, "how often storage locations are checked that do not say it")
+	f.bucketFlags.bind(cmd)
 }
 
 func runServer(ctx context.Context, flags serverFlags) error {
@@ -121,5 +123,6 @@ func addControllers(mgr ctrl.Manager, flags serverFlags) error {
 				TerminatingTimeout: flags.terminatingTimeout,
 			},
 		}).SetupWithManager(mgr),
+		addBucketControllers(mgr, flags, access),
 	)
 }
