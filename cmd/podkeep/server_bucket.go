@@ -31,7 +31,8 @@ type bucketFlags struct {
 
 func (f *bucketFlags) bind(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.DurationVar(&f.syncPeriod, "backup-sync-period", sync.DefaultPeriod, "how often locations that do not say it are looked through for backups of other clusters; 0 is never")
+	fs.DurationVar(&f.syncPeriod, "backup-sync-period", sync.DefaultPeriod,
+		"how often locations that do not say it are looked through for backups of other clusters; 0 is never")
 	fs.StringVar(&f.downloadAddress, "download-address", fmt.Sprintf(":%d", install.DownloadPort), "address at which files of filesystem locations are served")
 	fs.StringVar(&f.downloadURL, "download-url", fmt.Sprintf("http://localhost:%d", install.DownloadPort),
 		"how people reach that address, for locations without publicUrl; the default is for kubectl port-forward")
