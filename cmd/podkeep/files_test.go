@@ -254,7 +254,7 @@ func TestDescribeShowsFiles(t *testing.T) {
 	}{
 		"of a backup": {
 			[]string{"backup", "describe", "shop-1", "--details"},
-			[]string{"(run `podkeep backup logs shop-1` for more information)", "Errors:\n", "shop:  name: /db-0 message: /no data\n", "v1/Pod:\n    - shop/db-0\n"},
+			[]string{"(run `podkeep backup logs shop-1` for more information)", "Errors:\n", "shop:   name: /db-0 message: /no data\n", "v1/Pod:\n    - shop/db-0\n"},
 		},
 		"of a backup, as JSON": {
 			[]string{"backup", "describe", "shop-1", "--details", "-o", "json"},
