@@ -2,14 +2,12 @@ package backup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/itemlog"
@@ -88,23 +86,27 @@ var hookAnnotations = []string{
 
 // collectPods writes all pods, and has the data of their volumes moved.
 func (c *collector) collectPods(ctx context.Context) error {
-	return c.list(ctx, podsResource, func(u *unstructured.Unstructured) error {
+	if !c.takes(podsResource) {
+		c.claims.unused = reasonPodsExcluded
+		return nil
+	}
+	return c.list(ctx, listing{res: podsResource, visit: func(u *unstructured.Unstructured) error {
 		reason := c.exclusion(u)
 		if reason != "" {
 			c.logExcluded(podsResource, u, reason)
-		} else if err := c.out.add(ctx, podsResource, u); err != nil {
+		} else if err := c.write(ctx, podsResource, u); err != nil {
 			return err
 		}
 		if reason != "" && reason != excludedDeleted {
 			return nil
 		}
-		pod := &corev1.Pod{}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, pod); err != nil {
+		pod, err := podOf(u)
+		if err != nil {
 			c.log.Error(podEntry(u, "Pod cannot be read; its volumes are not in the backup", err))
 			return nil
 		}
 		return c.addPodVolumes(ctx, pod)
-	})
+	}})
 }
 
 // addPodVolumes judges the volumes of a pod, and creates a pod volume backup for
@@ -144,7 +146,7 @@ func (c *collector) podFacts(ctx context.Context, pod *corev1.Pod) (podFacts, er
 			continue
 		}
 		cl, err := c.claimOf(ctx, pod.Namespace, name)
-		if errors.Is(err, errGone) || ctx.Err() != nil {
+		if interruptionOf(ctx, err) != nil || ctx.Err() != nil {
 			return f, err
 		}
 		if err != nil {
@@ -160,7 +162,8 @@ func (c *collector) podFacts(ctx context.Context, pod *corev1.Pod) (podFacts, er
 		Pod:             pod,
 		Claims:          byName,
 		BackupDefault:   c.backup.Spec.DefaultVolumesToFsBackup,
-		NamespacePolicy: c.namespaces[pod.Namespace],
+		NamespacePolicy: c.namespaces.policies[pod.Namespace],
+		VolumePolicy:    c.volumePolicy(f.claims),
 		ServerDefault:   c.options.DefaultVolumesToFSBackup,
 	}
 	return f, nil
@@ -172,7 +175,10 @@ func claimFactsOf(cl *claim) selection.ClaimFacts {
 
 // skip records why a volume is not taken.
 func (c *collector) skip(pod *corev1.Pod, v verdict, cl *claim) {
-	if cl != nil && v.reason != reasonClaimTaken {
+	switch {
+	case cl == nil:
+		c.volumes.skip(pod, v)
+	case v.reason != reasonClaimTaken:
 		cl.skips = append(cl.skips, fmt.Sprintf("%s (pod %s)", v.reason, pod.Name))
 	}
 	if v.warn {

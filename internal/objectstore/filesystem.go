@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/podkeep/podkeep/internal/location"
 )
@@ -306,4 +307,12 @@ func (f *filesystem) Delete(ctx context.Context, key string) error {
 		}
 	}
 	return nil
+}
+
+// Presign implements Store: files have no addresses of their own.
+func (f *filesystem) Presign(_ context.Context, key string, _ time.Duration) (string, error) {
+	if err := checkKey(key); err != nil {
+		return "", err
+	}
+	return "", f.failed("making an address of", key, errors.ErrUnsupported)
 }
