@@ -42,6 +42,7 @@ type serverFlags struct {
 	resourceTimeout     time.Duration
 	operationTimeout    time.Duration
 	restorePriorities   string
+	bucketFlags
 }
 
 func newServerCommand(env func(string) string) *cobra.Command {
@@ -76,6 +77,7 @@ func (f *serverFlags) bind(cmd *cobra.Command, env func(string) string) {
 	fs.DurationVar(&f.validationFrequency, "store-validation-frequency", time.Minute, "how often storage locations are checked that do not say it")
 	fs.DurationVar(&f.gcFrequency, "garbage-collection-frequency", 0, "how often an expired backup that cannot be removed is tried again (default 1h)")
 	fs.BoolVar(&f.skipImmediately, "schedule-skip-immediately", false, "new schedules that do not say it leave out a backup that is due at once")
+	f.bucketFlags.bind(cmd)
 }
 
 func runServer(ctx context.Context, flags serverFlags) error {
@@ -145,5 +147,6 @@ func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priori
 			},
 		}).SetupWithManager(mgr),
 		addLifecycleControllers(mgr, flags, access),
+		addBucketControllers(mgr, flags, access),
 	)
 }
