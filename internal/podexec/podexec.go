@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -93,6 +94,10 @@ func (e *Executor) Run(ctx context.Context, c Command) (Output, error) {
 	return Output{Stdout: stdout.String(), Stderr: stderr.String()}, explain(ctx, err)
 }
 
+// deadlineSkew is how much later than a connection the context may end that gave
+// it its deadline.
+const deadlineSkew = 100 * time.Millisecond
+
 // explain turns an error of the connection into one of Run.
 func explain(ctx context.Context, err error) error {
 	if err == nil {
@@ -100,6 +105,13 @@ func explain(ctx context.Context, err error) error {
 	}
 	if exit, ok := errors.AsType[utilexec.ExitError](err); ok {
 		return &ExitError{Code: exit.ExitStatus()}
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		// A connection takes over the deadline of ctx, and may notice it first.
+		select {
+		case <-ctx.Done():
+		case <-time.After(deadlineSkew):
+		}
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
