@@ -21,6 +21,7 @@ import (
 	repositorycontroller "github.com/podkeep/podkeep/controllers/repository"
 	"github.com/podkeep/podkeep/controllers/restore"
 	"github.com/podkeep/podkeep/internal/locationaccess"
+	"github.com/podkeep/podkeep/internal/podexec"
 	"github.com/podkeep/podkeep/mover/repository"
 )
 
@@ -99,6 +100,10 @@ func addControllers(mgr ctrl.Manager, flags serverFlags) error {
 	if err != nil {
 		return fmt.Errorf("making the discovery client: %w", err)
 	}
+	commands, err := podexec.New(mgr.GetConfig())
+	if err != nil {
+		return err
+	}
 	c, clk, ns := mgr.GetClient(), clock.RealClock{}, flags.namespace
 	return errors.Join(
 		(&location.Reconciler{Client: c, Clock: clk, Namespace: ns, Access: access, DefaultValidationFrequency: &flags.validationFrequency}).SetupWithManager(mgr),
@@ -107,7 +112,7 @@ func addControllers(mgr ctrl.Manager, flags serverFlags) error {
 			Ensure: repository.Ensure, EnsureReason: repository.Reason,
 		}).SetupWithManager(mgr),
 		(&backup.Reconciler{
-			Client: c, Reader: mgr.GetAPIReader(), Dynamic: dyn, Discovery: disc, Locations: access, Clock: clk,
+			Client: c, Reader: mgr.GetAPIReader(), Dynamic: dyn, Discovery: disc, Commands: commands, Locations: access, Clock: clk,
 			Recorder: mgr.GetEventRecorder("podkeep"), Namespace: ns,
 			Options: backup.Options{
 				ScratchDir: flags.scratchDir, DefaultLocation: flags.defaultLocation, DefaultVolumesToFSBackup: flags.defaultToFSB,

@@ -23,6 +23,7 @@ type collectedFacts struct {
 	items    int
 	warnings int
 	errors   int
+	hooks    int // records of hooks
 }
 
 // collector reads the items of one backup into its output, and has the data of
@@ -40,6 +41,7 @@ type collector struct {
 	claims     *claims
 	volumes    *podVolumes
 	owners     *owners
+	hooks      hookCollector
 }
 
 // collect reads all items, and uploads what has been read. It may take minutes;
@@ -70,6 +72,11 @@ func (r *Reconciler) collect(ctx context.Context, o observed) (result, error) {
 	}
 	c := r.newCollector(o, log, out)
 	c.volumes.resume(existing)
+	records, err := hooksOfBackup(ctx, r.Reader, o.backup)
+	if err != nil {
+		return result{}, err
+	}
+	c.hooks.resume(records)
 	switch err := c.run(ctx, r.Discovery); {
 	case errors.Is(err, errGone):
 		ctrl.LoggerFrom(ctx).Info("Stopping because the backup was deleted")
@@ -80,7 +87,7 @@ func (r *Reconciler) collect(ctx context.Context, o observed) (result, error) {
 	if err := r.uploadRun(ctx, c); err != nil {
 		return result{}, err
 	}
-	facts := &collectedFacts{items: progress.items}
+	facts := &collectedFacts{items: progress.items, hooks: c.hooks.records}
 	facts.warnings, facts.errors = log.Counts()
 	return result{collected: facts}, nil
 }

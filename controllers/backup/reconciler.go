@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/hookrun"
 	"github.com/podkeep/podkeep/internal/objectstore"
 	"github.com/podkeep/podkeep/internal/outcome"
 )
@@ -46,6 +47,9 @@ type Reconciler struct {
 	// backup is: a list of 500 items is one request.
 	Dynamic   dynamic.Interface
 	Discovery discovery.DiscoveryInterfaceWithContext
+
+	// Commands runs hooks (internal/podexec).
+	Commands hookrun.Commands
 
 	Locations Locations
 	Clock     clock.PassiveClock
@@ -119,10 +123,15 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := r.prepare(); err != nil {
 		return err
 	}
+	if err := newHookReconciler(r).SetupWithManager(mgr); err != nil {
+		return err
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("backup").
 		For(&velerov1.Backup{}, builder.WithPredicates(inNamespace(r.Namespace))).
 		Owns(&velerov1.PodVolumeBackup{}, builder.WithPredicates(inNamespace(r.Namespace), volumeEnds())).
+		Owns(&corev1.ConfigMap{}, builder.OnlyMetadata, builder.WithPredicates(inNamespace(r.Namespace), isHookRecord(), hooksTurned()),
+			builder.MatchEveryOwner).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Options.MaxConcurrentCollections + otherReconciles}).
 		Complete(r)
 }
@@ -131,7 +140,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 func (r *Reconciler) prepare() error {
 	missing := map[string]bool{
 		"Client": r.Client == nil, "Reader": r.Reader == nil, "Dynamic": r.Dynamic == nil, "Discovery": r.Discovery == nil,
-		"Locations": r.Locations == nil, "Clock": r.Clock == nil, "Recorder": r.Recorder == nil, "Namespace": r.Namespace == "",
+		"Commands": r.Commands == nil, "Locations": r.Locations == nil, "Clock": r.Clock == nil, "Recorder": r.Recorder == nil, "Namespace": r.Namespace == "",
 	}
 	for field, isMissing := range missing {
 		if isMissing {
@@ -229,6 +238,8 @@ func (r *Reconciler) act(ctx context.Context, o observed, s step) (result, error
 		return r.start(ctx)
 	case actCollect:
 		return r.collect(ctx, o)
+	case actStartHooks:
+		return result{}, r.startHooks(ctx, o)
 	case actCancelVolumes:
 		return result{}, r.cancelVolumes(ctx, o)
 	case actFinish:

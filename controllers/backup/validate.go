@@ -6,6 +6,7 @@ import (
 	"time"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/hooks"
 )
 
 // validate says what is wrong with the spec; nil when the backup can start. Each
@@ -13,6 +14,7 @@ import (
 func validate(b *velerov1.Backup) []string {
 	problems := validateNamespaces(namespaceFilterOf(b))
 	problems = append(problems, validateValues(b)...)
+	problems = append(problems, hooks.ValidateBackup(b.Spec.Hooks)...)
 	return append(problems, unsupported(&b.Spec)...)
 }
 
@@ -58,7 +60,6 @@ var unsupportedFeatures = []feature{
 	{"includeClusterResources", func(s *velerov1.BackupSpec) bool { return s.IncludeClusterResources != nil }, filterByResource},
 	{"labelSelector", hasLabelSelector, "filtering by label"},
 	{"orLabelSelectors", func(s *velerov1.BackupSpec) bool { return len(s.OrLabelSelectors) > 0 }, "filtering by label"},
-	{"hooks.resources", func(s *velerov1.BackupSpec) bool { return len(s.Hooks.Resources) > 0 }, "running hooks"},
 	{"orderedResources", func(s *velerov1.BackupSpec) bool { return len(s.OrderedResources) > 0 }, "ordering items"},
 	{"resourcePolicy", func(s *velerov1.BackupSpec) bool { return s.ResourcePolicy != nil }, "volume policies"},
 	{"snapshotVolumes", func(s *velerov1.BackupSpec) bool { return isTrue(s.SnapshotVolumes) }, volumeSnapshots},

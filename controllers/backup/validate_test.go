@@ -51,7 +51,7 @@ func TestValidate(t *testing.T) {
 		"includeClusterResources":              {spec: `{"includeClusterResources":false}`, want: "spec.includeClusterResources: "},
 		"labelSelector":                        {spec: `{"labelSelector":{"matchLabels":{"a":"b"}}}`, want: "spec.labelSelector: "},
 		"orLabelSelectors":                     {spec: `{"orLabelSelectors":[{"matchLabels":{"a":"b"}}]}`, want: "spec.orLabelSelectors: "},
-		"hooks":                                {spec: `{"hooks":{"resources":[{"name":"freeze"}]}}`, want: "spec.hooks.resources: "},
+		"a hook without command":               {spec: `{"hooks":{"resources":[{"name":"freeze","pre":[{"exec":{}}]}]}}`, want: "spec.hooks.resources[0].pre[0].exec.command: "},
 		"orderedResources":                     {spec: `{"orderedResources":{"pods":"a/b"}}`, want: "spec.orderedResources: "},
 		"resourcePolicy":                       {spec: `{"resourcePolicy":{"kind":"configmap","name":"p"}}`, want: "spec.resourcePolicy: "},
 		"snapshotVolumes":                      {spec: `{"snapshotVolumes":true}`, want: "spec.snapshotVolumes: "},

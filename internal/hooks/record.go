@@ -65,6 +65,9 @@ func (p Pod) String() string { return p.Namespace + "/" + p.Name }
 type Record struct {
 	Pods []Pod `json:"pods"`
 
+	// Volumes are the names of the PodVolumeBackups that the hooks are run around.
+	Volumes []string `json:"volumes,omitempty"`
+
 	// Runs are in the order in which they are run.
 	Runs []Run `json:"runs"`
 }

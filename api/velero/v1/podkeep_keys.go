@@ -78,7 +78,44 @@ const (
 	// name. Parent snapshots are found by it.
 	VolumeIdentityAnnotation = "podkeep.io/volume-identity"
 
+	// CancelRequestedByAnnotation asks, on a Backup or Restore, for its end. The value
+	// says who asks, for status.failureReason.
+	CancelRequestedByAnnotation = "podkeep.io/cancel-requested-by"
+
 	// ConfigLabel marks a ConfigMap that podkeep reads, so that it can be checked
 	// when it is written.
 	ConfigLabel = "podkeep.io/config"
+)
+
+// Keys of podkeep on what it remembers of hooks while a backup or restore goes on
+// (docs/hooks.md).
+const (
+	// HooksLabel is on a ConfigMap with the hooks of some pods. Its value is one of
+	// HooksWaiting, HooksRunning and HooksEnded.
+	HooksLabel = "podkeep.io/hooks"
+
+	// HooksWaiting has hooks whose turn has not come.
+	HooksWaiting = "waiting"
+
+	// HooksRunning has hooks that may be run.
+	HooksRunning = "running"
+
+	// HooksEnded has no hook left to run.
+	HooksEnded = "ended"
+
+	// HookNodesAnnotation lists, on such a ConfigMap, the nodes of the pods' volumes,
+	// comma separated and sorted.
+	HookNodesAnnotation = "podkeep.io/hook-nodes"
+
+	// HookRecordAnnotation is, on a PodVolumeBackup, the name of the ConfigMap with
+	// the hooks that are run around it.
+	HookRecordAnnotation = "podkeep.io/hook-record"
+
+	// HoldAnnotation keeps the node agent from starting on a PodVolumeBackup. It is
+	// removed when the hooks before it have been run.
+	HoldAnnotation = "podkeep.io/hold"
+
+	// HooksFinalizer keeps a ConfigMap with hooks until those have been run that
+	// must be, also when its Backup is deleted in the middle.
+	HooksFinalizer = "podkeep.io/post-hooks"
 )
