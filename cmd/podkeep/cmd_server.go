@@ -20,6 +20,7 @@ import (
 	"github.com/podkeep/podkeep/controllers/location"
 	repositorycontroller "github.com/podkeep/podkeep/controllers/repository"
 	"github.com/podkeep/podkeep/controllers/restore"
+	"github.com/podkeep/podkeep/controllers/restore/items"
 	"github.com/podkeep/podkeep/internal/locationaccess"
 	"github.com/podkeep/podkeep/internal/podexec"
 	"github.com/podkeep/podkeep/mover/repository"
@@ -36,6 +37,9 @@ type serverFlags struct {
 	storageTimeout      time.Duration
 	terminatingTimeout  time.Duration
 	validationFrequency time.Duration
+	resourceTimeout     time.Duration
+	operationTimeout    time.Duration
+	restorePriorities   string
 }
 
 func newServerCommand(env func(string) string) *cobra.Command {
@@ -62,12 +66,20 @@ func (f *serverFlags) bind(cmd *cobra.Command, env func(string) string) {
 	fs.DurationVar(&f.fsBackupTimeout, "fs-backup-timeout", 4*time.Hour, "time for the volumes of a backup or restore")
 	fs.DurationVar(&f.storageTimeout, "storage-timeout", 5*time.Minute, "how long object storage may fail before a backup or restore does")
 	fs.DurationVar(&f.terminatingTimeout, "terminating-resource-timeout", 10*time.Minute, "how long a restore waits for a namespace that is being deleted")
+	fs.DurationVar(&f.resourceTimeout, "resource-timeout", 10*time.Minute, "how long a restore waits until kinds that it has defined are served")
+	fs.DurationVar(&f.operationTimeout, "default-item-operation-timeout", 4*time.Hour, "item operation timeout of backups and restores that do not say it")
+	fs.StringVar(&f.restorePriorities, "restore-resource-priorities", items.DefaultPriorities().String(),
+		"order of resources in a restore: those that come first, then - and those that come last; all others between them by name")
 	fs.DurationVar(&f.validationFrequency, "store-validation-frequency", time.Minute, "how often storage locations are checked that do not say it")
 }
 
 func runServer(ctx context.Context, flags serverFlags) error {
 	if err := flags.validate(); err != nil {
 		return err
+	}
+	priorities, err := items.ParsePriorities(flags.restorePriorities)
+	if err != nil {
+		return fmt.Errorf("--restore-resource-priorities: %w", err)
 	}
 	mgr, err := flags.newManager(managerOptions{
 		cache: cache.Options{DefaultNamespaces: map[string]cache.Config{flags.namespace: {}}, DefaultTransform: cache.TransformStripManagedFields()},
@@ -81,13 +93,13 @@ func runServer(ctx context.Context, flags serverFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := addControllers(mgr, flags); err != nil {
+	if err := addControllers(mgr, flags, priorities); err != nil {
 		return err
 	}
 	return start(ctx, mgr)
 }
 
-func addControllers(mgr ctrl.Manager, flags serverFlags) error {
+func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priorities) error {
 	access := &locationaccess.Resolver{
 		Client: mgr.GetAPIReader(), Namespace: flags.namespace,
 		CredentialsDir: filepath.Join(flags.scratchDir, "credentials"), DefaultCredentialsFile: flags.credentialsFile,
@@ -120,10 +132,11 @@ func addControllers(mgr ctrl.Manager, flags serverFlags) error {
 			},
 		}).SetupWithManager(mgr),
 		(&restore.Reconciler{
-			Client: c, Reader: mgr.GetAPIReader(), Locations: access, Clock: clk, Namespace: ns,
+			Client: c, Reader: mgr.GetAPIReader(), Discovery: disc, Locations: access, Clock: clk, Namespace: ns,
 			Options: restore.Options{
 				ScratchDir: flags.scratchDir, FSBackupTimeout: flags.fsBackupTimeout, StorageTimeout: flags.storageTimeout,
-				TerminatingTimeout: flags.terminatingTimeout,
+				TerminatingTimeout: flags.terminatingTimeout, ResourceTimeout: flags.resourceTimeout,
+				ItemOperationTimeout: flags.operationTimeout, Priorities: &priorities,
 			},
 		}).SetupWithManager(mgr),
 	)

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -69,8 +70,11 @@ func newWorld(t *testing.T) *world {
 	})
 	w.Expect(err).NotTo(HaveOccurred())
 	w.webhook = w.gate
+	disc, err := discovery.NewDiscoveryClientForConfig(config)
+	w.Expect(err).NotTo(HaveOccurred())
 	w.reconciler = &Reconciler{
-		Client: w.client, Reader: w.client, Locations: w, Clock: clock.RealClock{}, Namespace: "velero",
+		Discovery: disc,
+		Client:    w.client, Reader: w.client, Locations: w, Clock: clock.RealClock{}, Namespace: "velero",
 		Options: Options{ScratchDir: t.TempDir()},
 	}
 	w.Expect(w.reconciler.prepare()).To(Succeed())

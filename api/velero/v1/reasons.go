@@ -31,6 +31,10 @@ const (
 	// ConditionGateConfigured is False on a Restore when values of the ConfigMap that
 	// tunes the gate cannot be used, so that defaults are.
 	ConditionGateConfigured = "GateConfigured"
+
+	// ConditionCancelRequested is True on a Restore that is being stopped on request,
+	// since the server has seen it.
+	ConditionCancelRequested = "CancelRequested"
 )
 
 // Reasons of conditions whose work goes on.
@@ -175,6 +179,10 @@ const (
 
 	// ReasonNamespaceCollision would restore two namespaces into one.
 	ReasonNamespaceCollision = "NamespaceCollision"
+
+	// ReasonKindNotServed waits until the API server serves a kind whose definition
+	// was restored.
+	ReasonKindNotServed = "KindNotServed"
 
 	// ReasonArchiveUnreadable is an archive that is missing or damaged.
 	ReasonArchiveUnreadable = "ArchiveUnreadable"
