@@ -132,7 +132,7 @@ func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priori
 			},
 		}).SetupWithManager(mgr),
 		(&restore.Reconciler{
-			Client: c, Reader: mgr.GetAPIReader(), Discovery: disc, Locations: access, Clock: clk, Namespace: ns,
+			Client: c, Reader: mgr.GetAPIReader(), Discovery: disc, Commands: commands, Locations: access, Clock: clk, Namespace: ns,
 			Options: restore.Options{
 				ScratchDir: flags.scratchDir, FSBackupTimeout: flags.fsBackupTimeout, StorageTimeout: flags.storageTimeout,
 				TerminatingTimeout: flags.terminatingTimeout, ResourceTimeout: flags.resourceTimeout,

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,7 +13,6 @@ import (
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/hookrun"
-	"github.com/podkeep/podkeep/internal/hooks"
 	"github.com/podkeep/podkeep/internal/itemlog"
 )
 
@@ -93,42 +91,11 @@ func (r *Reconciler) logHooks(ctx context.Context, log *itemlog.Log, b *velerov1
 			continue
 		}
 		for _, run := range book.Record.Runs {
-			logHook(log, book.Record.Pods[run.Pod], run)
+			hookrun.Log(log, book.Record.Pods[run.Pod], run)
 		}
 		counts := book.Record.Count()
 		sum.HooksAttempted += counts.HooksAttempted
 		sum.HooksFailed += counts.HooksFailed
 	}
 	return &sum, nil
-}
-
-func logHook(log *itemlog.Log, pod hooks.Pod, run hooks.Run) {
-	fields := []any{
-		"namespace", pod.Namespace, "pod", pod.Name, "hookPhase", run.Stage, "hookSource", run.Source, "hookName", run.Name,
-		"hookContainer", run.Container, "hookCommand", strings.Join(run.Command, " "), "hookOnError", run.OnError,
-		"stdout", run.Stdout, "stderr", run.Stderr,
-	}
-	entry := itemlog.Entry{
-		Namespace: pod.Namespace, Resource: podsResource.Resource, Name: pod.Name,
-		Message: fmt.Sprintf("The %s of pod %s did not succeed", run.Hook, pod), Err: errors.New(cmp.Or(run.Message, "no message")),
-	}
-	switch run.State {
-	case hooks.Succeeded:
-		log.Info("Ran hook", append(fields, "message", run.Message)...)
-	case hooks.Skipped:
-		log.Info("Skipping hook", append(fields, "reason", run.Message)...)
-	case hooks.Failed:
-		log.Info("Hook failed", fields...)
-		if run.Stderr != "" {
-			entry.Err = fmt.Errorf("%s; stderr: %s", run.Message, oneLine(run.Stderr))
-		}
-		log.ErrorOnce(entry)
-	case hooks.Dropped:
-		entry.Message = fmt.Sprintf("The %s of pod %s was not run", run.Hook, pod)
-		log.ErrorOnce(entry)
-	default:
-		entry.Message = fmt.Sprintf("The %s of pod %s has not ended with the backup", run.Hook, pod)
-		entry.Err = errors.New("the backup did not wait for it any longer; post hooks are run all the same")
-		log.ErrorOnce(entry)
-	}
 }

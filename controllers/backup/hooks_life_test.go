@@ -187,7 +187,7 @@ func TestFailingHooks(t *testing.T) {
 			var results layout.Results
 			w.stored(ctx, layout.BackupResults("nightly"), &results)
 			g.Expect(results.Errors.Namespaces["app"]).To(ContainElement(And(
-				ContainSubstring("pre hook in container web of pod app/web-0 did not succeed"), ContainSubstring("stderr: no such; device"))))
+				ContainSubstring("pre hook in container web of pod app/web-0 did not succeed"), ContainSubstring("stderr: no such device"))))
 		})
 	}
 }

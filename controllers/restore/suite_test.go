@@ -38,6 +38,7 @@ type world struct {
 	client     client.Client
 	store      objectstore.Store
 	reconciler *Reconciler
+	commands   *fakeCommands
 
 	// webhook stands in for the restore gate; it may fail or do nothing.
 	webhook func(context.Context, *corev1.Pod) (*corev1.Pod, error)
@@ -55,7 +56,7 @@ func newWorld(t *testing.T) *world {
 	if _, ok := os.LookupEnv("KUBEBUILDER_ASSETS"); !ok {
 		t.Skip("KUBEBUILDER_ASSETS does not name a folder with kube-apiserver and etcd, so restores are not tried on an API server")
 	}
-	w := &world{WithT: NewWithT(t)}
+	w := &world{WithT: NewWithT(t), commands: &fakeCommands{}}
 	bucket := unpackFixture(t)
 	config := startAPIServer(t, w.WithT)
 	scheme := runtime.NewScheme()
@@ -73,8 +74,8 @@ func newWorld(t *testing.T) *world {
 	disc, err := discovery.NewDiscoveryClientForConfig(config)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.reconciler = &Reconciler{
-		Discovery: disc,
-		Client:    w.client, Reader: w.client, Locations: w, Clock: clock.RealClock{}, Namespace: "velero",
+		Discovery: disc, Commands: w.commands,
+		Client: w.client, Reader: w.client, Locations: w, Clock: clock.RealClock{}, Namespace: "velero",
 		Options: Options{ScratchDir: t.TempDir()},
 	}
 	w.Expect(w.reconciler.prepare()).To(Succeed())

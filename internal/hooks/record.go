@@ -68,6 +68,10 @@ type Record struct {
 	// Volumes are the names of the PodVolumeBackups that the hooks are run around.
 	Volumes []string `json:"volumes,omitempty"`
 
+	// Before is how many records of the same restore were made earlier. The more there
+	// are, the less often each looks at its pod.
+	Before int `json:"before,omitempty"`
+
 	// Runs are in the order in which they are run.
 	Runs []Run `json:"runs"`
 }
