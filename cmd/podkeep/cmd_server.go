@@ -40,6 +40,7 @@ type serverFlags struct {
 	resourceTimeout     time.Duration
 	operationTimeout    time.Duration
 	restorePriorities   string
+	concurrentBackups   int
 }
 
 func newServerCommand(env func(string) string) *cobra.Command {
@@ -70,12 +71,16 @@ func (f *serverFlags) bind(cmd *cobra.Command, env func(string) string) {
 	fs.DurationVar(&f.operationTimeout, "default-item-operation-timeout", 4*time.Hour, "item operation timeout of backups and restores that do not say it")
 	fs.StringVar(&f.restorePriorities, "restore-resource-priorities", items.DefaultPriorities().String(),
 		"order of resources in a restore: those that come first, then - and those that come last; all others between them by name")
+	fs.IntVar(&f.concurrentBackups, "concurrent-backups", 1, "how many backups run at the same time; those that share a namespace never do")
 	fs.DurationVar(&f.validationFrequency, "store-validation-frequency", time.Minute, "how often storage locations are checked that do not say it")
 }
 
 func runServer(ctx context.Context, flags serverFlags) error {
 	if err := flags.validate(); err != nil {
 		return err
+	}
+	if flags.concurrentBackups < 1 {
+		return fmt.Errorf("--concurrent-backups: Invalid value: %d: must be at least 1", flags.concurrentBackups)
 	}
 	priorities, err := items.ParsePriorities(flags.restorePriorities)
 	if err != nil {
@@ -129,6 +134,7 @@ func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priori
 			Options: backup.Options{
 				ScratchDir: flags.scratchDir, DefaultLocation: flags.defaultLocation, DefaultVolumesToFSBackup: flags.defaultToFSB,
 				DefaultTTL: flags.defaultTTL, FSBackupTimeout: flags.fsBackupTimeout, StorageTimeout: flags.storageTimeout,
+				ConcurrentBackups: flags.concurrentBackups,
 			},
 		}).SetupWithManager(mgr),
 		(&restore.Reconciler{

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -157,7 +156,7 @@ func finalFiles(b *velerov1.Backup, info layout.VolumeInfoList, volumes []velero
 		return nil, err
 	}
 	return append(files,
-		file{key: layout.BackupLog(b.Name), open: func() (io.ReadCloser, error) { return log.Open() }},
+		logFile(b.Name, log),
 		bytesFile(layout.BackupMetadata(b.Name), metadata),
 	), nil
 }

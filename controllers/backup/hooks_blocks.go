@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -53,9 +54,9 @@ func (b block) nodes() []string {
 	return slices.Compact(nodes)
 }
 
-// blocksOf groups the pods of one namespace.
+// blocksOf groups pods.
 func blocksOf(all []candidate) []block {
-	byClaim := map[string]int{} // claim to the block that has it
+	byClaim := map[claimKey]int{} // claim to a pod that has it
 	parent := make([]int, len(all))
 	root := func(i int) int {
 		for parent[i] != i {
@@ -67,9 +68,10 @@ func blocksOf(all []candidate) []block {
 	for i, c := range all {
 		parent[i] = i
 		for _, name := range c.claims {
-			other, known := byClaim[name]
+			key := claimKey{c.pod.Namespace, name}
+			other, known := byClaim[key]
 			if !known {
-				byClaim[name] = i
+				byClaim[key] = i
 				continue
 			}
 			a, b := root(i), root(other)
@@ -100,11 +102,11 @@ func claimsOf(facts podFacts) []string {
 }
 
 // nameOfHooks is the same whenever the block is found, so that collecting twice
-// makes no second record.
-func nameOfHooks(backup string, first types.UID) string {
-	sum := sha256.Sum256([]byte(first))
+// makes no second record, and another one for each backup of a name.
+func nameOfHooks(b *velerov1.Backup, first types.UID) string {
+	sum := sha256.Sum256([]byte(string(b.UID) + "/" + string(first)))
 	const suffix = "-hooks-"
-	prefix := backup[:min(len(backup), maxNameBytes-len(suffix)-volumeNameDigits)]
+	prefix := b.Name[:min(len(b.Name), maxNameBytes-len(suffix)-volumeNameDigits)]
 	return strings.TrimRight(prefix, "-.") + suffix + hex.EncodeToString(sum[:])[:volumeNameDigits]
 }
 
@@ -112,22 +114,30 @@ func nameOfHooks(backup string, first types.UID) string {
 // (k8s.io/apimachinery/pkg/util/validation, DNS1123SubdomainMaxLength).
 const maxNameBytes = 253
 
-// newHookRecord is the record of a block's hooks. volumes are the names of its pod
-// volume backups.
-func newHookRecord(b *velerov1.Backup, bl block, volumes []string) (*corev1.ConfigMap, error) {
-	record := hooks.Record{Volumes: volumes}
+// hookOrigin is where a record comes from.
+type hookOrigin struct {
+	order   int      // how many records of the backup came before
+	volumes []string // names of the block's pod volume backups
+}
+
+// newHookRecord is the record of a block's hooks.
+func newHookRecord(b *velerov1.Backup, bl block, from hookOrigin) (*corev1.ConfigMap, error) {
+	record := hooks.Record{Volumes: from.volumes}
 	for _, c := range bl {
 		record.Add(hooks.Pod{Namespace: c.pod.Namespace, Name: c.pod.Name, UID: c.pod.UID}, c.hooks)
 	}
 	return hookrun.New(metav1.ObjectMeta{
 		Namespace: b.Namespace,
-		Name:      nameOfHooks(b.Name, bl[0].pod.UID),
+		Name:      nameOfHooks(b, bl[0].pod.UID),
 		Labels: map[string]string{
 			velerov1.BackupNameLabel: velerov1.ValidLabelValue(b.Name),
 			velerov1.BackupUIDLabel:  string(b.UID),
 		},
-		Annotations: map[string]string{velerov1.HookNodesAnnotation: strings.Join(bl.nodes(), ",")},
-		Finalizers:  []string{velerov1.HooksFinalizer},
+		Annotations: map[string]string{
+			velerov1.HookNodesAnnotation: strings.Join(bl.nodes(), ","),
+			velerov1.HookOrderAnnotation: strconv.Itoa(from.order),
+		},
+		Finalizers: []string{velerov1.HooksFinalizer},
 		OwnerReferences: []metav1.OwnerReference{{
 			APIVersion: velerov1.SchemeGroupVersion.String(), Kind: "Backup", Name: b.Name, UID: b.UID,
 		}},

@@ -3,37 +3,60 @@ package backup
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/hookrun"
 	"github.com/podkeep/podkeep/internal/hooks"
 )
 
 // hookCollector keeps the pods of one namespace that may share claims until all
 // pods of the namespace have been read: only then is known which hooks are run
-// around a claim. Pods are read in the order of their namespaces.
+// around a claim. Pods are read in the order of their namespaces, unless the backup
+// orders some of them.
 type hookCollector struct {
 	namespace string
 	waiting   []candidate
+
+	// mixed says that pods are not read in the order of their namespaces.
+	mixed bool
 
 	// records counts the records of this backup; recorded are the pods in those that
 	// an earlier, interrupted collection has made.
 	records  int
 	recorded map[types.UID]bool
+
+	// orphans are volumes, by name, that an earlier collection has created and for
+	// which it had no time to make the record.
+	orphans map[string]velerov1.PodVolumeBackup
 }
 
-// resume takes over what an earlier collection has made.
-func (h *hookCollector) resume(existing []corev1.ConfigMap) {
-	h.recorded = map[types.UID]bool{}
-	h.records = len(existing)
-	for i := range existing {
-		for _, pod := range hookrun.Open(&existing[i]).Record.Pods {
+// resume takes over what an earlier collection has made, and returns the volumes
+// that are complete. A record is made after its volumes.
+func (h *hookCollector) resume(records []corev1.ConfigMap, volumes []velerov1.PodVolumeBackup) []velerov1.PodVolumeBackup {
+	h.recorded, h.orphans = map[types.UID]bool{}, map[string]velerov1.PodVolumeBackup{}
+	h.records = len(records)
+	names := map[string]bool{}
+	for i := range records {
+		names[records[i].Name] = true
+		for _, pod := range hookrun.Open(&records[i]).Record.Pods {
 			h.recorded[pod.UID] = true
 		}
 	}
+	var complete []velerov1.PodVolumeBackup
+	for _, v := range volumes {
+		if record := v.Annotations[velerov1.HookRecordAnnotation]; record != "" && !names[record] {
+			h.orphans[v.Name] = v
+		} else {
+			complete = append(complete, v)
+		}
+	}
+	return complete
 }
 
 // hooksOf returns the hooks of a pod. What is wrong with them is in the results.
@@ -51,7 +74,7 @@ func (c *collector) hooksOf(pod *corev1.Pod) []hooks.Hook {
 // addCandidate has the volumes of a pod moved, or keeps the pod until its block is
 // complete.
 func (c *collector) addCandidate(ctx context.Context, cand candidate) error {
-	if cand.pod.Namespace != c.hooks.namespace {
+	if cand.pod.Namespace != c.hooks.namespace && !c.hooks.mixed {
 		if err := c.flushBlocks(ctx); err != nil {
 			return err
 		}
@@ -73,7 +96,7 @@ func (c *collector) addCandidate(ctx context.Context, cand candidate) error {
 }
 
 // flushBlocks has the volumes moved of the pods that are kept. It is called after
-// the last pod of a namespace.
+// the last pod of a namespace, or of all.
 func (c *collector) flushBlocks(ctx context.Context) error {
 	blocks := blocksOf(c.hooks.waiting)
 	c.hooks.waiting = nil
@@ -90,7 +113,7 @@ func (c *collector) flushBlocks(ctx context.Context) error {
 func (c *collector) addBlock(ctx context.Context, bl block) error {
 	record := ""
 	if bl.hasHooks() {
-		record = nameOfHooks(c.backup.Name, bl[0].pod.UID)
+		record = nameOfHooks(c.backup, bl[0].pod.UID)
 	}
 	var volumes []string
 	for _, cand := range bl {
@@ -103,7 +126,10 @@ func (c *collector) addBlock(ctx context.Context, bl block) error {
 	if record == "" {
 		return nil
 	}
-	cm, err := newHookRecord(c.backup, bl, volumes)
+	if err := c.adoptOrphans(ctx, volumes, record); err != nil {
+		return err
+	}
+	cm, err := newHookRecord(c.backup, bl, hookOrigin{order: c.hooks.records, volumes: volumes})
 	if err == nil {
 		err = c.lister.retry(ctx, func() error { return c.volumes.client.Create(ctx, cm) })
 	}
@@ -115,6 +141,46 @@ func (c *collector) addBlock(ctx context.Context, bl block) error {
 		if len(cand.hooks) > 0 {
 			c.log.Info("Hooks are to be run", "namespace", cand.pod.Namespace, "pod", cand.pod.Name, "hooks", len(cand.hooks), "record", record)
 		}
+	}
+	return nil
+}
+
+// adoptOrphans gives volumes of an earlier collection the record that is about to
+// be made.
+func (c *collector) adoptOrphans(ctx context.Context, names []string, record string) error {
+	for _, name := range names {
+		v, ok := c.hooks.orphans[name]
+		if !ok {
+			continue
+		}
+		delete(c.hooks.orphans, name)
+		if err := c.patchOrphan(ctx, v, func(v *velerov1.PodVolumeBackup) { v.Annotations[velerov1.HookRecordAnnotation] = record }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// releaseOrphans lets those volumes of an earlier collection go whose pods have no
+// hooks any more, or are gone: their node agents see.
+func (c *collector) releaseOrphans(ctx context.Context) error {
+	for _, name := range slices.Sorted(maps.Keys(c.hooks.orphans)) {
+		v := c.hooks.orphans[name]
+		if err := c.patchOrphan(ctx, v, func(v *velerov1.PodVolumeBackup) { delete(v.Annotations, velerov1.HoldAnnotation) }); err != nil {
+			return err
+		}
+		c.volumes.resume([]velerov1.PodVolumeBackup{v})
+	}
+	clear(c.hooks.orphans)
+	return nil
+}
+
+func (c *collector) patchOrphan(ctx context.Context, v velerov1.PodVolumeBackup, change func(*velerov1.PodVolumeBackup)) error {
+	before := v.DeepCopy()
+	change(&v)
+	err := c.lister.retry(ctx, func() error { return c.volumes.client.Patch(ctx, v.DeepCopy(), client.MergeFrom(before)) })
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("taking over pod volume backup %s: %w", v.Name, err)
 	}
 	return nil
 }

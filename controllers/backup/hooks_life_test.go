@@ -2,7 +2,6 @@ package backup
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/hookrun"
 	"github.com/podkeep/podkeep/internal/layout"
 	"github.com/podkeep/podkeep/internal/podexec"
 )
@@ -308,24 +308,38 @@ func TestSharedClaimIsMovedBetweenTheHooks(t *testing.T) {
 	}
 }
 
-func TestCollectingTwiceMakesOneRecord(t *testing.T) {
+// A collection that is interrupted is done again, and comes to the same records.
+func TestCollectingTwice(t *testing.T) {
 	t.Parallel()
-	w := newHookWorld(t)
-	g, ctx := w.g, t.Context()
-	w.create(ctx, newBackup(ofApp))
-	w.store.err = errors.New("broken")
-	w.steps(ctx, untilStarted)
-	w.store.err = nil
-	w.steps(ctx, 1)
-	b := w.backup(ctx)
-	before := b.DeepCopy()
-	meta.RemoveStatusCondition(&b.Status.Conditions, velerov1.ConditionItemsCollected)
-	g.Expect(w.client.Patch(ctx, b, client.MergeFrom(before))).To(Succeed())
-	w.restartServer()
-	b = w.steps(ctx, 1)
+	for name, withRecord := range map[string]bool{"after the record was made": true, "before the record was made": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newHookWorld(t)
+			g, ctx := w.g, t.Context()
+			w.create(ctx, newBackup(ofApp))
+			w.steps(ctx, untilCollected)
+			if !withRecord {
+				for _, cm := range w.records(ctx) {
+					cm.Finalizers = nil
+					g.Expect(w.client.Update(ctx, &cm)).To(Succeed())
+					g.Expect(w.client.Delete(ctx, &cm)).To(Succeed())
+				}
+			}
+			b := w.backup(ctx)
+			before := b.DeepCopy()
+			meta.RemoveStatusCondition(&b.Status.Conditions, velerov1.ConditionItemsCollected)
+			b.Status.HookStatus = nil
+			g.Expect(w.client.Patch(ctx, b, client.MergeFrom(before))).To(Succeed())
+			w.restartServer()
+			b = w.steps(ctx, 1)
 
-	g.Expect(isCollected(b)).To(BeTrue())
-	g.Expect(b.Status.HookStatus).NotTo(BeNil())
-	g.Expect(w.records(ctx)).To(HaveLen(1))
-	g.Expect(w.volumes(ctx)).To(HaveLen(2))
+			g.Expect(isCollected(b)).To(BeTrue())
+			g.Expect(b.Status.HookStatus).NotTo(BeNil())
+			records := w.records(ctx)
+			g.Expect(records).To(HaveLen(1))
+			g.Expect(w.volumes(ctx)).To(HaveLen(2))
+			g.Expect(w.held(ctx)).To(Equal(2))
+			g.Expect(hookrun.Open(&records[0]).Record.Volumes).To(HaveLen(2), "the record knows all volumes")
+		})
+	}
 }

@@ -299,6 +299,6 @@ func TestNameOfHooksFits(t *testing.T) {
 	for i := range long {
 		long[i] = 'a'
 	}
-	g.Expect(len(nameOfHooks(string(long), "uid"))).To(BeNumerically("<=", 253))
-	g.Expect(nameOfHooks("nightly", "uid")).To(MatchRegexp("^nightly-hooks-[0-9a-f]{10}$"))
+	g.Expect(len(nameOfHooks(&velerov1.Backup{ObjectMeta: metav1.ObjectMeta{Name: string(long)}}, "uid"))).To(BeNumerically("<=", 253))
+	g.Expect(nameOfHooks(&velerov1.Backup{ObjectMeta: metav1.ObjectMeta{Name: "nightly"}}, "uid")).To(MatchRegexp("^nightly-hooks-[0-9a-f]{10}$"))
 }

@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -41,6 +41,8 @@ type hookReconciler struct {
 	Clock     clock.PassiveClock
 	Namespace string
 
+	Recorder events.EventRecorder
+
 	// FSBackupTimeout is that of Options.
 	FSBackupTimeout time.Duration
 
@@ -50,8 +52,9 @@ type hookReconciler struct {
 // newHookReconciler makes the reconciler of the hooks of r's backups.
 func newHookReconciler(r *Reconciler) *hookReconciler {
 	return &hookReconciler{
-		Client: r.Client, Reader: r.Reader, Clock: r.Clock, Namespace: r.Namespace, FSBackupTimeout: r.Options.FSBackupTimeout,
-		runner: hookrun.Runner{Client: r.Client, Reader: r.Reader, Commands: r.Commands, Clock: r.Clock},
+		Client: r.Client, Reader: r.Reader, Clock: r.Clock, Namespace: r.Namespace, Recorder: r.Recorder,
+		FSBackupTimeout: r.Options.FSBackupTimeout,
+		runner:          hookrun.Runner{Client: r.Client, Reader: r.Reader, Commands: r.Commands, Clock: r.Clock},
 	}
 }
 
@@ -124,7 +127,7 @@ func backupStops() predicate.Predicate {
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			before, ok1 := e.ObjectOld.(*velerov1.Backup)
 			after, ok2 := e.ObjectNew.(*velerov1.Backup)
-			return ok1 && ok2 && (before.IsFinished() != after.IsFinished() || hookCanceler(before) != hookCanceler(after) ||
+			return ok1 && ok2 && (before.IsFinished() != after.IsFinished() || isCanceled(before) != isCanceled(after) ||
 				before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero())
 		},
 	}
@@ -228,8 +231,8 @@ func (r *hookReconciler) stopReason(b *velerov1.Backup, now time.Time) string {
 	switch {
 	case b == nil || b.DeletionTimestamp != nil:
 		return "the backup was deleted"
-	case hookCanceler(b) != "":
-		return "canceled by " + hookCanceler(b)
+	case isCanceled(b):
+		return "canceled by " + canceler(b)
 	case b.IsFinished() || isOthers(b):
 		return "the backup has ended"
 	case isStarted(b) && !now.Before(b.Status.StartTimestamp.Add(volumeTimeoutOf(b, r.FSBackupTimeout))):
@@ -237,15 +240,6 @@ func (r *hookReconciler) stopReason(b *velerov1.Backup, now time.Time) string {
 	default:
 		return ""
 	}
-}
-
-// hookCanceler is who has asked for the end of a backup; "" when nobody has.
-func hookCanceler(b *velerov1.Backup) string {
-	who, ok := b.Annotations[velerov1.CancelRequestedByAnnotation]
-	if !ok {
-		return ""
-	}
-	return cmp.Or(oneLine(who), "an unnamed user")
 }
 
 // act carries out one step. Every action is idempotent, but for running a command,
@@ -266,7 +260,7 @@ func (r *hookReconciler) act(ctx context.Context, book *hookrun.Book, f blockFac
 	case blockRelease:
 		return r.release(ctx, f, s.failed)
 	case blockRun:
-		return r.runner.Run(ctx, book, s.run, r.unwanted(book, s.run))
+		return errors.Join(r.runner.Run(ctx, book, s.run, r.unwanted(book, s.run)), r.tell(ctx, book, s.run))
 	default:
 		return nil
 	}
@@ -285,6 +279,22 @@ func (r *hookReconciler) unwanted(book *hookrun.Book, run int) func(context.Cont
 		}
 		return r.stopReason(b, r.Clock.Now())
 	}
+}
+
+// tell emits an event for a hook that failed: a backup that was canceled or deleted
+// has no results to look it up in.
+func (r *hookReconciler) tell(ctx context.Context, book *hookrun.Book, i int) error {
+	run := book.Record.Runs[i]
+	if run.State != hooks.Failed {
+		return nil
+	}
+	b, err := r.backupOf(ctx, book.Object)
+	if err != nil || b == nil {
+		return err
+	}
+	r.Recorder.Eventf(b, nil, corev1.EventTypeWarning, velerov1.ReasonHookFailed, "RunHook", "The %s of pod %s failed: %s",
+		run.Hook, book.Record.Pods[run.Pod], run.Message)
+	return nil
 }
 
 // release lets the held volumes of a block move, and ends those that must not.

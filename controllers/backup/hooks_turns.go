@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ type hookBlock struct {
 	backup  types.UID
 	phase   string
 	created time.Time
+	order   int // among those of its backup
 	nodes   []string
 }
 
@@ -32,6 +34,9 @@ func hookBlockOf(o *metav1.PartialObjectMetadata) hookBlock {
 	b := hookBlock{
 		name: o.Name, phase: o.Labels[velerov1.HooksLabel], created: o.CreationTimestamp.Time,
 		backup: types.UID(o.Labels[velerov1.BackupUIDLabel]),
+	}
+	if n, err := strconv.Atoi(o.Annotations[velerov1.HookOrderAnnotation]); err == nil {
+		b.order = n
 	}
 	if nodes := o.Annotations[velerov1.HookNodesAnnotation]; nodes != "" {
 		b.nodes = strings.Split(nodes, ",")
@@ -82,7 +87,7 @@ func hookTurns(o observed) []string {
 		}
 	}
 	slices.SortFunc(waiting, func(a, b hookBlock) int {
-		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.name, b.name))
+		return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.order, b.order), cmp.Compare(a.name, b.name))
 	})
 	var turns []string
 	for _, b := range waiting {

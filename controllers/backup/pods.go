@@ -2,14 +2,12 @@ package backup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/itemlog"
@@ -81,23 +79,27 @@ func isRunning(pod *corev1.Pod) bool {
 
 // collectPods writes all pods, and has the data of their volumes moved.
 func (c *collector) collectPods(ctx context.Context) error {
-	err := c.list(ctx, podsResource, func(u *unstructured.Unstructured) error {
+	if !c.takes(podsResource) {
+		c.claims.unused = reasonPodsExcluded
+		return nil
+	}
+	err := c.list(ctx, listing{res: podsResource, visit: func(u *unstructured.Unstructured) error {
 		reason := c.exclusion(u)
 		if reason != "" {
 			c.logExcluded(podsResource, u, reason)
-		} else if err := c.out.add(ctx, podsResource, u); err != nil {
+		} else if err := c.write(ctx, podsResource, u); err != nil {
 			return err
 		}
 		if reason != "" && reason != excludedDeleted {
 			return nil
 		}
-		pod := &corev1.Pod{}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, pod); err != nil {
+		pod, err := podOf(u)
+		if err != nil {
 			c.log.Error(podEntry(u, "Pod cannot be read; its volumes are not in the backup", err))
 			return nil
 		}
 		return c.addPodVolumes(ctx, pod)
-	})
+	}})
 	if err != nil {
 		return err
 	}
@@ -135,7 +137,7 @@ func (c *collector) podFacts(ctx context.Context, pod *corev1.Pod) (podFacts, er
 			continue
 		}
 		cl, err := c.claimOf(ctx, pod.Namespace, name)
-		if errors.Is(err, errGone) || ctx.Err() != nil {
+		if interruptionOf(ctx, err) != nil || ctx.Err() != nil {
 			return f, err
 		}
 		if err != nil {
@@ -151,7 +153,8 @@ func (c *collector) podFacts(ctx context.Context, pod *corev1.Pod) (podFacts, er
 		Pod:             pod,
 		Claims:          byName,
 		BackupDefault:   c.backup.Spec.DefaultVolumesToFsBackup,
-		NamespacePolicy: c.namespaces[pod.Namespace],
+		NamespacePolicy: c.namespaces.policies[pod.Namespace],
+		VolumePolicy:    c.volumePolicy(f.claims),
 		ServerDefault:   c.options.DefaultVolumesToFSBackup,
 	}
 	return f, nil
@@ -163,7 +166,10 @@ func claimFactsOf(cl *claim) selection.ClaimFacts {
 
 // skip records why a volume is not taken.
 func (c *collector) skip(pod *corev1.Pod, v verdict, cl *claim) {
-	if cl != nil && v.reason != reasonClaimTaken {
+	switch {
+	case cl == nil:
+		c.volumes.skip(pod, v)
+	case v.reason != reasonClaimTaken:
 		cl.skips = append(cl.skips, fmt.Sprintf("%s (pod %s)", v.reason, pod.Name))
 	}
 	if v.warn {
@@ -196,7 +202,7 @@ func (c *collector) take(ctx context.Context, pod *corev1.Pod, t taking, record 
 		t.claim.taken = true
 	}
 	c.log.Info("Backing up volume", "namespace", pod.Namespace, "pod", pod.Name, "volume", volume, "reason", t.verdict.reason, "node", pod.Spec.NodeName)
-	return podVolumeBackupName(c.backup.Name, pod.UID, volume), nil
+	return podVolumeBackupName(c.backup, pod.UID, volume), nil
 }
 
 func podEntry(pod metav1.Object, message string, err error) itemlog.Entry {

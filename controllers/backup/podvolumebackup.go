@@ -44,10 +44,11 @@ type podVolume struct {
 }
 
 // podVolumeBackupName is the same whenever the volume of the pod is found, so
-// that collecting twice makes no second one.
-func podVolumeBackupName(backup string, pod types.UID, volume string) string {
-	sum := sha256.Sum256([]byte(string(pod) + "/" + volume))
-	return backup + "-" + hex.EncodeToString(sum[:])[:volumeNameDigits]
+// that collecting twice makes no second one. Backups of the same name, one after
+// the other, have different ones: those of the first may not be gone yet.
+func podVolumeBackupName(b *velerov1.Backup, pod types.UID, volume string) string {
+	sum := sha256.Sum256([]byte(string(b.UID) + "/" + string(pod) + "/" + volume))
+	return b.Name + "-" + hex.EncodeToString(sum[:])[:volumeNameDigits]
 }
 
 // newPodVolumeBackup is what the node agent acts on (velero-facts §6.1).
@@ -55,7 +56,7 @@ func newPodVolumeBackup(b *velerov1.Backup, v podVolume) *velerov1.PodVolumeBack
 	pvb := &velerov1.PodVolumeBackup{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: b.Namespace,
-			Name:      podVolumeBackupName(b.Name, v.pod.UID, v.name),
+			Name:      podVolumeBackupName(b, v.pod.UID, v.name),
 			Labels: map[string]string{
 				velerov1.BackupNameLabel: velerov1.ValidLabelValue(b.Name),
 				velerov1.BackupUIDLabel:  string(b.UID),

@@ -12,6 +12,7 @@ import (
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/repositories"
+	"github.com/podkeep/podkeep/internal/selection"
 )
 
 // takenVolume is what is kept of a pod volume backup while items are collected.
@@ -43,6 +44,7 @@ type podVolumes struct {
 
 	repositories map[string]bool        // namespaces whose repository exists
 	created      map[string]takenVolume // by the name of the pod volume backup
+	skipped      []skippedVolume        // without a claim, and with data that nobody protects
 	resumed      map[claimKey]bool      // claims that an earlier collection has taken
 }
 
@@ -68,6 +70,23 @@ func (p *podVolumes) resume(existing []velerov1.PodVolumeBackup) {
 			p.resumed[claimKey{v.podNamespace, v.claim}] = true
 		}
 	}
+}
+
+// skippedVolume is a volume without a claim that is not taken.
+type skippedVolume struct {
+	podNamespace string
+	podName      string
+	volume       string
+	reason       selection.Reason
+}
+
+// skip remembers a volume without a claim. Volumes that Kubernetes fills, and
+// those that nobody has mounted, have no data to protect.
+func (p *podVolumes) skip(pod *corev1.Pod, v verdict) {
+	if v.reason == selection.ReasonManagedByKubernetes || v.reason == selection.ReasonNotMounted {
+		return
+	}
+	p.skipped = append(p.skipped, skippedVolume{podNamespace: pod.Namespace, podName: pod.Name, volume: v.volume, reason: v.reason})
 }
 
 func (p *podVolumes) create(ctx context.Context, v podVolume) error {

@@ -1,8 +1,13 @@
 package backup
 
 import (
+	"archive/tar"
+	"compress/gzip"
 	"context"
+	"errors"
 	"io"
+	"path"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,15 +80,24 @@ func servedLists() []*metav1.APIResourceList {
 	all := metav1.Verbs{"create", "delete", "get", "list", "patch", "update", "watch"}
 	return []*metav1.APIResourceList{
 		{GroupVersion: "v1", APIResources: []metav1.APIResource{
-			{Name: "pods", Kind: "Pod", Namespaced: true, Verbs: all},
-			{Name: "persistentvolumeclaims", Kind: "PersistentVolumeClaim", Namespaced: true, Verbs: all},
-			{Name: "persistentvolumes", Kind: "PersistentVolume", Verbs: all},
+			{Name: "pods", Kind: "Pod", SingularName: "pod", ShortNames: []string{"po"}, Namespaced: true, Verbs: all},
+			{Name: "persistentvolumeclaims", Kind: "PersistentVolumeClaim", ShortNames: []string{"pvc"}, Namespaced: true, Verbs: all},
+			{Name: "persistentvolumes", Kind: "PersistentVolume", ShortNames: []string{"pv"}, Verbs: all},
+			{Name: "serviceaccounts", Kind: "ServiceAccount", Namespaced: true, Verbs: all},
 			{Name: "namespaces", Kind: "Namespace", Verbs: all},
 			{Name: "configmaps", Kind: "ConfigMap", Namespaced: true, Verbs: all},
 			{Name: "bindings", Kind: "Binding", Namespaced: true, Verbs: metav1.Verbs{"create"}},
 		}},
 		{GroupVersion: "apps/v1", APIResources: []metav1.APIResource{
 			{Name: "replicasets", Kind: "ReplicaSet", Namespaced: true, Verbs: all},
+		}},
+		{GroupVersion: "rbac.authorization.k8s.io/v1", APIResources: []metav1.APIResource{
+			{Name: "clusterroles", Kind: "ClusterRole", Verbs: all},
+			{Name: "clusterrolebindings", Kind: "ClusterRoleBinding", Verbs: all},
+		}},
+		{GroupVersion: "scheduling.k8s.io/v1", APIResources: []metav1.APIResource{{Name: "priorityclasses", Kind: "PriorityClass", Verbs: all}}},
+		{GroupVersion: "apiextensions.k8s.io/v1", APIResources: []metav1.APIResource{
+			{Name: "customresourcedefinitions", Kind: "CustomResourceDefinition", ShortNames: []string{"crd"}, Verbs: all},
 		}},
 		{GroupVersion: "example.com/v1", APIResources: []metav1.APIResource{{Name: "widgets", Kind: "Widget", Namespaced: true, Verbs: all}}},
 	}
@@ -114,6 +128,7 @@ func newWorld(t *testing.T, items ...runtime.Object) *world {
 			lists[gv.WithResource(r.Name)] = r.Kind + "List"
 		}
 	}
+	items = append(items, item("v1", "Namespace", "", "private", withLabel(velerov1.ExcludeFromBackupLabel, "true")))
 	w.dynamic = fakedynamic.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists, items...)
 	store, err := objectstore.Open(t.Context(), location.Location{
 		Provider: location.ProviderFilesystem, Config: map[string]string{location.ConfigFilesystemPath: t.TempDir()},
@@ -143,7 +158,10 @@ func (w *world) create(ctx context.Context, b *velerov1.Backup) {
 	w.g.Expect(w.client.Create(ctx, b)).To(Succeed())
 }
 
+// reconcile takes one step, after the queue has taken one.
 func (w *world) reconcile(ctx context.Context) (ctrl.Result, error) {
+	_, err := w.reconciler.queue().Reconcile(ctx, ctrl.Request{})
+	w.g.Expect(err).NotTo(HaveOccurred())
 	return w.reconciler.Reconcile(ctx, ctrl.Request{NamespacedName: client.ObjectKey{Namespace: "velero", Name: "nightly"}})
 }
 
@@ -214,6 +232,26 @@ func (w *world) archived(ctx context.Context) (map[string]*unstructured.Unstruct
 		}
 	}
 	return items, nil
+}
+
+// order lists the names of the items in the order of the archive.
+func (w *world) order(ctx context.Context) []string {
+	body, err := w.store.Get(ctx, layout.BackupContents("nightly"))
+	w.g.Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = body.Close() }()
+	zr, err := gzip.NewReader(body)
+	w.g.Expect(err).NotTo(HaveOccurred())
+	var names []string
+	for tr := tar.NewReader(zr); ; {
+		header, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			return names
+		}
+		w.g.Expect(err).NotTo(HaveOccurred())
+		if !strings.Contains(header.Name, "-preferredversion") {
+			names = append(names, strings.TrimSuffix(path.Base(header.Name), ".json"))
+		}
+	}
 }
 
 // item is a minimal object.

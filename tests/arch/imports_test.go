@@ -20,6 +20,7 @@ var forbidden = map[string]struct {
 	"api/...":                    {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go", module + "internal"}, "others import our types"},
 	"internal/selection":         {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
 	"internal/filter":            {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
+	"internal/resourcepolicy":    {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
 	"internal/wire":              {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "both sides of a process boundary import it"},
 	"internal/layout":            {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "formats are pure"},
 	"internal/location":          {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},

@@ -107,6 +107,10 @@ const (
 	// comma separated and sorted.
 	HookNodesAnnotation = "podkeep.io/hook-nodes"
 
+	// HookOrderAnnotation says, on such a ConfigMap, how many of the same backup go
+	// before it.
+	HookOrderAnnotation = "podkeep.io/hook-order"
+
 	// HookRecordAnnotation is, on a PodVolumeBackup, the name of the ConfigMap with
 	// the hooks that are run around it.
 	HookRecordAnnotation = "podkeep.io/hook-record"

@@ -42,6 +42,9 @@ const (
 	// ReasonWaitingForSlot waits until the node may move one more volume.
 	ReasonWaitingForSlot = "WaitingForSlot"
 
+	// ReasonQueued waits until other backups have ended.
+	ReasonQueued = "Queued"
+
 	// ReasonWaitingForPod waits until the pod is there and its gate runs.
 	ReasonWaitingForPod = "WaitingForPod"
 
