@@ -22,6 +22,7 @@ import (
 	"github.com/podkeep/podkeep/controllers/restore"
 	"github.com/podkeep/podkeep/controllers/restore/items"
 	"github.com/podkeep/podkeep/internal/locationaccess"
+	"github.com/podkeep/podkeep/internal/podexec"
 	"github.com/podkeep/podkeep/mover/repository"
 )
 
@@ -122,6 +123,10 @@ func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priori
 	if err != nil {
 		return fmt.Errorf("making the discovery client: %w", err)
 	}
+	commands, err := podexec.New(mgr.GetConfig())
+	if err != nil {
+		return err
+	}
 	c, clk, ns := mgr.GetClient(), clock.RealClock{}, flags.namespace
 	return errors.Join(
 		(&location.Reconciler{Client: c, Clock: clk, Namespace: ns, Access: access, DefaultValidationFrequency: &flags.validationFrequency}).SetupWithManager(mgr),
@@ -130,7 +135,7 @@ func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priori
 			Ensure: repository.Ensure, EnsureReason: repository.Reason,
 		}).SetupWithManager(mgr),
 		(&backup.Reconciler{
-			Client: c, Reader: mgr.GetAPIReader(), Dynamic: dyn, Discovery: disc, Locations: access, Clock: clk,
+			Client: c, Reader: mgr.GetAPIReader(), Dynamic: dyn, Discovery: disc, Commands: commands, Locations: access, Clock: clk,
 			Recorder: mgr.GetEventRecorder("podkeep"), Namespace: ns,
 			Options: backup.Options{
 				ScratchDir: flags.scratchDir, DefaultLocation: flags.defaultLocation, DefaultVolumesToFSBackup: flags.defaultToFSB,
@@ -139,7 +144,7 @@ func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priori
 			},
 		}).SetupWithManager(mgr),
 		(&restore.Reconciler{
-			Client: c, Reader: mgr.GetAPIReader(), Discovery: disc, Locations: access, Clock: clk, Namespace: ns,
+			Client: c, Reader: mgr.GetAPIReader(), Discovery: disc, Commands: commands, Locations: access, Clock: clk, Namespace: ns,
 			Options: restore.Options{
 				ScratchDir: flags.scratchDir, FSBackupTimeout: flags.fsBackupTimeout, StorageTimeout: flags.storageTimeout,
 				TerminatingTimeout: flags.terminatingTimeout, ResourceTimeout: flags.resourceTimeout,
