@@ -116,14 +116,3 @@ func validate(s *velerov1.Schedule) (schedules.Timetable, []string) {
 	}
 	return timetable, problems
 }
-
-// isRunning reports whether a backup may still read what the next one would read.
-// A real Velero's phases after that do not count: nobody ends them here.
-func isRunning(b *velerov1.Backup) bool {
-	switch b.Status.Phase {
-	case "", velerov1.BackupPhaseNew, velerov1.BackupPhaseQueued, velerov1.BackupPhaseReadyToStart, velerov1.BackupPhaseInProgress:
-		return b.DeletionTimestamp.IsZero()
-	default:
-		return false
-	}
-}

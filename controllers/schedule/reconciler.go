@@ -98,7 +98,7 @@ func (r *Reconciler) observe(ctx context.Context, s *velerov1.Schedule) (observe
 		return o, timetable, fmt.Errorf("listing backups: %w", err)
 	}
 	for i := range backups.Items {
-		if b := &backups.Items[i]; isRunning(b) && !isMade(b, o) {
+		if b := &backups.Items[i]; b.IsRunning() && b.DeletionTimestamp.IsZero() && !isMade(b, o) {
 			o.running = max(o.running, b.Name)
 		}
 	}
@@ -217,7 +217,7 @@ func backupEnds() predicate.Predicate {
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			before, okBefore := e.ObjectOld.(*velerov1.Backup)
 			after, okAfter := e.ObjectNew.(*velerov1.Backup)
-			return okBefore && okAfter && isRunning(before) && !isRunning(after)
+			return okBefore && okAfter && before.IsRunning() && !after.IsRunning()
 		},
 	}
 }

@@ -69,6 +69,12 @@ func (e *Extracted) Items(resource schema.GroupResource) iter.Seq2[ItemRef, erro
 	}
 }
 
+// ItemsIn yields the objects of a resource in one namespace, sorted by name; "" is
+// for those without a namespace. After an error it ends.
+func (e *Extracted) ItemsIn(resource schema.GroupResource, namespace string) iter.Seq2[ItemRef, error] {
+	return func(yield func(ItemRef, error) bool) { e.yieldFolder(resource, namespace, yield) }
+}
+
 func (e *Extracted) yieldFolder(resource schema.GroupResource, namespace string, yield func(ItemRef, error) bool) bool {
 	names, err := e.names(path.Join(resource.String(), folderOf(namespace)))
 	if err != nil {

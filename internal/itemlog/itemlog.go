@@ -127,6 +127,18 @@ func (l *Log) ErrorOnce(e Entry) {
 	e.addTo(&l.results.Errors)
 }
 
+// WarnOnce is Warn for an entry that is not in the results.
+func (l *Log) WarnOnce(e Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	if e.in(l.results.Warnings) {
+		return
+	}
+	l.write(levelWarning, e.Message, e.fields())
+	e.addTo(&l.results.Warnings)
+}
+
 // Counts returns how many warnings and errors there are.
 func (l *Log) Counts() (warnings, errors int) {
 	l.mu.Lock()

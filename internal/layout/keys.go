@@ -53,8 +53,9 @@ func BackupName(prefix string) string {
 }
 
 // BackupMetadata is the Backup object itself (EncodeBackup). A backup exists in
-// the bucket if and only if this object does, so it is written last and deleted
-// first.
+// the bucket if and only if this object does, so it is written last. It is deleted
+// last, too: before the first of the others goes, its phase becomes Deleting, and
+// what is left is found through it.
 func BackupMetadata(backup string) string { return BackupPrefix(backup) + "velero-backup.json" }
 
 // BackupContents is the item archive (internal/archive).

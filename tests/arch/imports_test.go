@@ -19,6 +19,8 @@ var forbidden = map[string]struct {
 }{
 	"api/...":                      {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go", module + "internal"}, "others import our types"},
 	"internal/selection":           {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
+	"internal/filter":              {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
+	"internal/resourcepolicy":      {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
 	"internal/wire":                {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "both sides of a process boundary import it"},
 	"internal/layout":              {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "formats are pure"},
 	"internal/jsonbound":           {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/", module}, "it knows JSON, not what documents mean"},
@@ -34,10 +36,18 @@ var forbidden = map[string]struct {
 	"controllers/backup/...":       {[]string{"github.com/kopia", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
 	"controllers/restore/...":      {[]string{"github.com/kopia", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
 	"controllers/location/...":     {[]string{"github.com/kopia", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
+	"controllers/schedule/...":     {[]string{"github.com/kopia", module + "mover", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
+	"controllers/expiration/...":   {[]string{"github.com/kopia", module + "mover", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
+	"controllers/deletion/...":     {[]string{"github.com/kopia", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
+	"internal/schedules":           {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
+	"controllers/repository/...":   {[]string{module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
 	"controllers/sync/...":         {[]string{"github.com/kopia", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
 	"controllers/download/...":     {[]string{"github.com/kopia", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
 	"controllers/serverstatus/...": {[]string{"github.com/kopia", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
-	"controllers/repository/...":   {[]string{module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
+	"internal/hooks":               {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "what hooks a pod has is a function of objects"},
+	"internal/hookrun":             {[]string{module + "controllers"}, "controllers decide which hook is run"},
+	"internal/modifiers":           {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "an object in, an object out"},
+	"internal/podexec":             {[]string{module, "sigs.k8s.io/controller-runtime"}, "it runs commands and knows nothing of backups"},
 }
 
 // kopiaImporter is the one folder that may import kopia itself.

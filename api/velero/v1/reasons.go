@@ -48,12 +48,18 @@ const (
 	// ConditionMaintained says, on a BackupRepository, whether its last maintenance
 	// succeeded.
 	ConditionMaintained = "Maintained"
+	// ConditionCancelRequested is True on a Restore that is being stopped on request,
+	// since the server has seen it.
+	ConditionCancelRequested = "CancelRequested"
 )
 
 // Reasons of conditions whose work goes on.
 const (
 	// ReasonWaitingForSlot waits until the node may move one more volume.
 	ReasonWaitingForSlot = "WaitingForSlot"
+
+	// ReasonQueued waits until other backups have ended.
+	ReasonQueued = "Queued"
 
 	// ReasonWaitingForPod waits until the pod is there and its gate runs.
 	ReasonWaitingForPod = "WaitingForPod"
@@ -63,6 +69,9 @@ const (
 
 	// ReasonWaitingForVolumes waits until all volumes are finished.
 	ReasonWaitingForVolumes = "WaitingForVolumes"
+
+	// ReasonWaitingForHooks waits until commands in pods have been run.
+	ReasonWaitingForHooks = "WaitingForHooks"
 
 	// ReasonPreparing waits for the mover pod to run.
 	ReasonPreparing = "Preparing"
@@ -120,6 +129,10 @@ const (
 
 	// ReasonPodGone is a pod that does not exist any more.
 	ReasonPodGone = "PodGone"
+
+	// ReasonHookFailed is a volume of a pod whose hook failed that asked not to go on
+	// then.
+	ReasonHookFailed = "HookFailed"
 
 	// ReasonTargetFull is a volume without space for what is restored into it.
 	ReasonTargetFull = "TargetFull"
@@ -209,6 +222,10 @@ const (
 
 	// ReasonNamespaceCollision would restore two namespaces into one.
 	ReasonNamespaceCollision = "NamespaceCollision"
+
+	// ReasonKindNotServed waits until the API server serves a kind whose definition
+	// was restored.
+	ReasonKindNotServed = "KindNotServed"
 
 	// ReasonArchiveUnreadable is an archive that is missing or damaged.
 	ReasonArchiveUnreadable = "ArchiveUnreadable"
