@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -43,7 +44,7 @@ func TestVelerosBucketRestores(t *testing.T) {
 	}
 
 	g.Expect(notes[0]).NotTo(Equal(notes[1]), "notes.txt is what changed between the backups")
-	expectRemoved(t, c, bucket)
+	expectOthersUnaffected(t, c, bucket)
 }
 
 // expectSynced waits for a backup, and checks that its volumes are there, finished,
@@ -116,11 +117,21 @@ func restoreShop(t *testing.T, c *suite.Cluster, backup *velerov1.Backup) string
 	return string(notes)
 }
 
-// expectRemoved takes a backup out of the bucket and sees it disappear.
-func expectRemoved(t *testing.T, c *suite.Cluster, bucket string) {
+// expectOthersUnaffected takes one backup out of the bucket and puts bad ones in:
+// the first disappears, the bad ones are named, and the other one stays.
+func expectOthersUnaffected(t *testing.T, c *suite.Cluster, bucket string) {
 	t.Helper()
 	g := NewWithT(t)
 	g.Expect(os.RemoveAll(filepath.Join(bucket, "backups", "shop-1"))).To(Succeed())
+	for name, content := range map[string]string{
+		"bad-json":  `{"apiVersion":"velero.io/v1","kind":"Backup","metadata":{"name":"bad-json"`,
+		"bad-types": `{"apiVersion":"velero.io/v1","kind":"Backup","metadata":{"name":"bad-types"},"spec":{"ttl":[1]},"status":{"phase":"Completed"}}`,
+		"bad-name":  `{"apiVersion":"velero.io/v1","kind":"Backup","metadata":{"name":"../../shop-2"},"status":{"phase":"Completed"}}`,
+		"bad-size":  `{"apiVersion":"velero.io/v1","kind":"Backup","metadata":{"name":"` + strings.Repeat("x", 8<<20) + `"}}`,
+	} {
+		g.Expect(os.MkdirAll(filepath.Join(bucket, "backups", name), 0o755)).To(Succeed())
+		g.Expect(os.WriteFile(filepath.Join(bucket, "backups", name, "velero-backup.json"), []byte(content), 0o644)).To(Succeed())
+	}
 	// Who cannot wait for the period asks for a sync.
 	l := &velerov1.BackupStorageLocation{}
 	g.Expect(c.Client.Get(t.Context(), client.ObjectKey{Namespace: compatNamespace, Name: "default"}, l)).To(Succeed())
@@ -137,4 +148,12 @@ func expectRemoved(t *testing.T, c *suite.Cluster, bucket string) {
 		}
 		return names, err
 	}, suite.Long).Should(Equal([]string{"shop-2"}))
+	g.Eventually(func() ([]metav1.Condition, error) {
+		err := c.Client.Get(t.Context(), client.ObjectKeyFromObject(l), l)
+		return l.Status.Conditions, err
+	}, suite.Long).Should(ContainElement(And(
+		HaveField("Type", velerov1.ConditionSynced), HaveField("Reason", velerov1.ReasonBackupsSkipped),
+		HaveField("Message", And(ContainSubstring("bad-json: "), ContainSubstring("bad-name: "), ContainSubstring("bad-size: "), ContainSubstring("bad-types: "))),
+	)))
+	g.Expect(l.Status.Phase).To(Equal(velerov1.BackupStorageLocationPhaseAvailable))
 }
