@@ -33,6 +33,9 @@ func (p *pass) read(ctx context.Context) error {
 	if err := p.readMappings(ctx); err != nil {
 		return err
 	}
+	if err := p.readModifiers(ctx); err != nil {
+		return err
+	}
 	if err := p.readVolumes(ctx); err != nil {
 		return err
 	}
