@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
+	"github.com/spf13/cobra"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -95,6 +97,23 @@ func TestDeleteBackups(t *testing.T) {
 			g.Expect(names).To(ConsistOf(tc.made))
 		})
 	}
+}
+
+func TestQuestionsEndWithCtrlC(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	silent, hold := io.Pipe()
+	defer hold.Close()
+	cmd := &cobra.Command{}
+	cmd.SetContext(ctx)
+	cmd.SetIn(silent)
+	cmd.SetOut(io.Discard)
+
+	err := confirm(cmd, choice{kind: backups, verb: verbDelete}, nil)
+
+	g.Expect(err).To(Equal(exitError{code: exitInterrupted}))
 }
 
 func TestDeleteOthers(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -125,12 +126,15 @@ func confirm(cmd *cobra.Command, c choice, objects []client.Object) error {
 	for {
 		fmt.Fprintf(cmd.OutOrStdout(), "This will %s %d %s: %s\nAre you sure you want to continue (Y/N)? ",
 			c.verb, len(objects), c.kind.plural, strings.Join(names, ", "))
-		answer, err := in.ReadString('\n')
+		answer, err := readLine(cmd.Context(), in)
 		switch strings.ToLower(strings.TrimSpace(answer)) {
 		case "y":
 			return nil
 		case "n":
 			return exitError{code: exitOK}
+		}
+		if cmd.Context().Err() != nil {
+			return exitError{code: exitInterrupted}
 		}
 		if errors.Is(err, io.EOF) {
 			return errors.New("nobody has answered; pass --confirm to go on without a question")
@@ -138,5 +142,25 @@ func confirm(cmd *cobra.Command, c choice, objects []client.Object) error {
 		if err != nil {
 			return fmt.Errorf("reading the answer: %w", err)
 		}
+	}
+}
+
+// readLine reads a line, or gives up when the context ends: a read from a terminal
+// does not end by itself when Ctrl-C is pressed.
+func readLine(ctx context.Context, in *bufio.Reader) (string, error) {
+	type line struct {
+		text string
+		err  error
+	}
+	lines := make(chan line, 1)
+	go func() {
+		text, err := in.ReadString('\n')
+		lines <- line{text, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case l := <-lines:
+		return l.text, l.err
 	}
 }

@@ -47,6 +47,7 @@ type downloadFlags struct {
 	timeout    time.Duration
 	insecure   bool
 	caCertFile string
+	caCertFrom string // who names the file
 }
 
 func (f *downloadFlags) bind(fs *pflag.FlagSet) {
@@ -77,8 +78,9 @@ type downloads struct {
 }
 
 func (s *session) newDownloads(t cluster, flags downloadFlags, warn io.Writer) *downloads {
+	flags.caCertFrom = "--cacert"
 	if flags.caCertFile == "" {
-		flags.caCertFile = s.configured(configCACert)
+		flags.caCertFile, flags.caCertFrom = s.configured(configCACert), "cacert in "+s.config.file
 	}
 	return &downloads{cluster: t, flags: flags, clock: s.clock, warn: warn, api: s.api, clients: map[string]*http.Client{}}
 }
@@ -245,10 +247,10 @@ func (d *downloads) trusted(ctx context.Context, location string) (*x509.CertPoo
 	if d.flags.caCertFile != "" {
 		data, err := os.ReadFile(d.flags.caCertFile)
 		if err != nil {
-			return nil, fmt.Errorf("--cacert: %w", err)
+			return nil, fmt.Errorf("%s: %w", d.flags.caCertFrom, err)
 		}
 		if !pool.AppendCertsFromPEM(data) {
-			return nil, fmt.Errorf("--cacert: Invalid value: %q: holds no PEM certificate", d.flags.caCertFile)
+			return nil, fmt.Errorf("%s: Invalid value: %q: holds no PEM certificate", d.flags.caCertFrom, d.flags.caCertFile)
 		}
 		return pool, nil
 	}
