@@ -37,10 +37,13 @@ type serverFlags struct {
 	storageTimeout      time.Duration
 	terminatingTimeout  time.Duration
 	validationFrequency time.Duration
+	concurrentBackups   int
+	gcFrequency         time.Duration
+	skipImmediately     bool
 	resourceTimeout     time.Duration
 	operationTimeout    time.Duration
 	restorePriorities   string
-	concurrentBackups   int
+	bucketFlags
 }
 
 func newServerCommand(env func(string) string) *cobra.Command {
@@ -65,14 +68,17 @@ func (f *serverFlags) bind(cmd *cobra.Command, env func(string) string) {
 	fs.StringVar(&f.defaultLocation, "default-backup-storage-location", "default", "location of backups that name none, when none is marked as the default")
 	fs.DurationVar(&f.defaultTTL, "default-backup-ttl", 720*time.Hour, "how long backups are kept that do not say it")
 	fs.DurationVar(&f.fsBackupTimeout, "fs-backup-timeout", 4*time.Hour, "time for the volumes of a backup or restore")
-	fs.DurationVar(&f.storageTimeout, "storage-timeout", 5*time.Minute, "how long object storage may fail before a backup or restore does")
+	fs.DurationVar(&f.storageTimeout, "storage-timeout", 5*time.Minute, "how long object storage may fail before a backup, restore or deletion does")
 	fs.DurationVar(&f.terminatingTimeout, "terminating-resource-timeout", 10*time.Minute, "how long a restore waits for a namespace that is being deleted")
+	fs.IntVar(&f.concurrentBackups, "concurrent-backups", 1, "how many backups run at the same time; those that share a namespace never do")
 	fs.DurationVar(&f.resourceTimeout, "resource-timeout", 10*time.Minute, "how long a restore waits until kinds that it has defined are served")
 	fs.DurationVar(&f.operationTimeout, "default-item-operation-timeout", 4*time.Hour, "item operation timeout of backups and restores that do not say it")
 	fs.StringVar(&f.restorePriorities, "restore-resource-priorities", items.DefaultPriorities().String(),
 		"order of resources in a restore: those that come first, then - and those that come last; all others between them by name")
-	fs.IntVar(&f.concurrentBackups, "concurrent-backups", 1, "how many backups run at the same time; those that share a namespace never do")
 	fs.DurationVar(&f.validationFrequency, "store-validation-frequency", time.Minute, "how often storage locations are checked that do not say it")
+	fs.DurationVar(&f.gcFrequency, "garbage-collection-frequency", 0, "how often an expired backup that cannot be removed is tried again (default 1h)")
+	fs.BoolVar(&f.skipImmediately, "schedule-skip-immediately", false, "new schedules that do not say it leave out a backup that is due at once")
+	f.bucketFlags.bind(cmd)
 }
 
 func runServer(ctx context.Context, flags serverFlags) error {
@@ -145,5 +151,7 @@ func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priori
 				ItemOperationTimeout: flags.operationTimeout, Priorities: &priorities,
 			},
 		}).SetupWithManager(mgr),
+		addLifecycleControllers(mgr, flags, access),
+		addBucketControllers(mgr, flags, access),
 	)
 }

@@ -40,7 +40,9 @@ func (r *Reconciler) finish(ctx context.Context, o observed) (result, error) {
 	warnings, errs := log.Counts()
 	log.Info("Backup finished", "warnings", warnings, "errors", errs)
 	final := o.backup.DeepCopy()
-	final.ManagedFields = nil
+	// Finalizers are of this cluster: in another one nobody may be there to remove
+	// them.
+	final.ManagedFields, final.Finalizers = nil, nil
 	conclude(final, o.now, warnings, errs)
 	noteVolumes(final, failed)
 	final.Status.HookStatus = counts
@@ -163,7 +165,9 @@ func finalFiles(b *velerov1.Backup, info layout.VolumeInfoList, volumes []velero
 
 // storedVolumes are the pod volume backups that a sync may create in another
 // cluster. One that is not finished is not among them: a node agent there would
-// act on it. Finalizers would keep it from being deleted where there is none.
+// act on it. Finalizers would keep it from being deleted where there is none. One
+// that was canceled is stored as failed, because the CRD of Velero 1.16 refuses the
+// phase, and so would the sync (velero-facts §13).
 func storedVolumes(volumes []velerov1.PodVolumeBackup) []velerov1.PodVolumeBackup {
 	var stored []velerov1.PodVolumeBackup
 	for i := range volumes {
@@ -173,7 +177,20 @@ func storedVolumes(volumes []velerov1.PodVolumeBackup) []velerov1.PodVolumeBacku
 		v := volumes[i].DeepCopy()
 		v.SetGroupVersionKind(velerov1.SchemeGroupVersion.WithKind("PodVolumeBackup"))
 		v.ManagedFields, v.Finalizers = nil, nil
+		v.Spec.Cancel = false
+		if v.Status.Phase == velerov1.PodVolumeBackupPhaseCanceled {
+			v.Status.Phase = velerov1.PodVolumeBackupPhaseFailed
+			v.Status.Message = storedMessage(v.Status.Message)
+		}
 		stored = append(stored, *v)
 	}
 	return stored
+}
+
+// storedMessage keeps what the phase would have said.
+func storedMessage(message string) string {
+	if message == "" {
+		return "canceled"
+	}
+	return "canceled: " + message
 }

@@ -142,10 +142,12 @@ func (c *collector) visitOrdered(ctx context.Context, l listing) (sets.Set[strin
 
 // getOrdered returns why an item cannot come first, or the item.
 func (c *collector) getOrdered(ctx context.Context, l listing, namespace, name string) (_ *unstructured.Unstructured, reason string, err error) {
-	if l.res.namespaced != (namespace != "") {
-		return nil, "items of this kind are named " + map[bool]string{true: "namespace/name", false: "by their name alone"}[l.res.namespaced], nil
-	}
-	if l.res.namespaced && !c.namespaces.has(namespace) {
+	switch {
+	case l.res.namespaced && namespace == "":
+		return nil, "items of this kind are named namespace/name", nil
+	case !l.res.namespaced && namespace != "":
+		return nil, "items of this kind have no namespace", nil
+	case l.res.namespaced && !c.namespaces.has(namespace):
 		return nil, "its namespace is not in the backup", nil
 	}
 	u, err := c.lister.get(ctx, l.res, namespace, name)

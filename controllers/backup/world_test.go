@@ -12,6 +12,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -110,6 +111,7 @@ func newWorld(t *testing.T, items ...runtime.Object) *world {
 	scheme := runtime.NewScheme()
 	g.Expect(corev1.AddToScheme(scheme)).To(Succeed())
 	g.Expect(velerov1.AddToScheme(scheme)).To(Succeed())
+	g.Expect(appsv1.AddToScheme(scheme)).To(Succeed())
 
 	w := &world{g: g, clock: testingclock.NewFakePassiveClock(t0), scratch: t.TempDir(), commands: &fakeCommands{}}
 	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(
@@ -267,6 +269,11 @@ func item(apiVersion, kind, namespace, name string, mods ...func(map[string]any)
 		mod(o)
 	}
 	return &unstructured.Unstructured{Object: o}
+}
+
+func controlledBy(apiVersion, kind, name string, uid types.UID) []metav1.OwnerReference {
+	yes := true
+	return []metav1.OwnerReference{{APIVersion: apiVersion, Kind: kind, Name: name, UID: uid, Controller: &yes}}
 }
 
 func withLabel(key, value string) func(map[string]any) {

@@ -71,6 +71,7 @@ func (p *pass) restoreRef(ctx context.Context, ref archive.ItemRef) error {
 	}
 	if reason := p.selection.leavesOut(ref, archived); reason != "" {
 		p.log.Info("Leaving out item", "item", ref.String(), "reason", reason)
+		p.podsSeen[types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}] = ref.GroupResource == podsResource
 		return nil
 	}
 	return p.restoreSelected(ctx, item{ref: ref, archived: archived})

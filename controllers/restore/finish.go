@@ -112,7 +112,7 @@ func replaced(volumes []velerov1.PodVolumeRestore) map[string]bool {
 func (r *Reconciler) recordVolumeInfo(ctx context.Context, f *finishing) (layout.RestoreVolumeInfoList, error) {
 	var backedUp layout.VolumeInfoList
 	if err := readJSON(ctx, f.store, layout.BackupVolumeInfo(f.o.backup.Name), &backedUp); err != nil {
-		return nil, waitForStorage("reading the volume information", err)
+		return nil, unreadable("reading the volume information", err)
 	}
 	var err error
 	if f.claims, err = r.restoredClaims(ctx, f.o.restore); err != nil {

@@ -55,7 +55,7 @@ type pass struct {
 	unusable     map[string]bool                    // target namespaces that items cannot be created in
 	fresh        map[string]bool                    // target namespaces that this restore has made
 	claims       map[types.NamespacedName]types.UID // claims in the cluster
-	podsSeen     map[types.NamespacedName]bool      // pods of the archive, by their names in the backup, that are in the cluster
+	podsSeen     map[types.NamespacedName]bool      // pods of the archive, by their names in the backup, that are in the cluster or left out on purpose
 	repositories map[string]bool                    // source namespaces whose repository is ensured
 	blocked      map[owner]bool                     // workloads that would start pods without their data
 	room         map[owner]int                      // pods that workloads of the cluster still lack
@@ -212,6 +212,9 @@ func (p *pass) restoreResource(ctx context.Context, gr schema.GroupResource) err
 // reportForgottenVolumes warns of data whose pod is not in the cluster: pods that
 // had finished, or that the archive does not have.
 func (p *pass) reportForgottenVolumes() {
+	if p.selection.leavesOutKind(podsResource) != "" {
+		return // nobody expects them
+	}
 	forgotten := map[types.NamespacedName][]string{}
 	for _, v := range p.data.volumes {
 		source := types.NamespacedName{Namespace: v.Spec.Pod.Namespace, Name: v.Spec.Pod.Name}

@@ -159,14 +159,24 @@ func (p *pass) readVolumes(ctx context.Context) error {
 	}
 	var inBucket []velerov1.PodVolumeBackup
 	if err := readJSON(ctx, p.store, layout.BackupPodVolumeBackups(p.backup.Name), &inBucket); err != nil {
-		return waitForStorage("reading the list of volumes", err)
+		return unreadable("reading the list of volumes", err)
 	}
 	var infos layout.VolumeInfoList
 	if err := readJSON(ctx, p.store, layout.BackupVolumeInfo(p.backup.Name), &infos); err != nil {
-		return waitForStorage("reading the volume information", err)
+		return unreadable("reading the volume information", err)
 	}
 	p.data = newBackupData(mergeVolumes(inCluster.Items, inBucket), infos)
 	return nil
+}
+
+// unreadable makes an error of a file of the backup one that is tried again, unless
+// the file is damaged.
+func unreadable(doing string, err error) error {
+	isDamaged := errors.Is(err, layout.ErrCorrupt) || errors.Is(err, layout.ErrTooLarge)
+	if isDamaged && !isBrokenTransfer(err) {
+		return outcome.Terminalf(velerov1.ReasonArchiveUnreadable, "%s: %w", doing, err)
+	}
+	return waitForStorage(doing, err)
 }
 
 // readJSON reads a file of the bucket into v, which stays as it is when the file

@@ -120,6 +120,13 @@ func (o *Options) setDefaults() {
 	o.MaxConcurrentReconciles = cmp.Or(o.MaxConcurrentReconciles, 4)
 }
 
+// Bounds of the time until an error without a class is tried again. An API server
+// that was away for a while must not be kept waiting as long again.
+const (
+	minRetryInterval = 50 * time.Millisecond
+	maxRetryInterval = 15 * time.Second
+)
+
 // SetupWithManager registers the reconciler. It returns an error when a field is
 // missing.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
@@ -132,9 +139,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("restore").
 		For(&velerov1.Restore{}, builder.WithPredicates(r.ownNamespace())).
-		Owns(&velerov1.PodVolumeRestore{}, builder.WithPredicates(r.ownNamespace(), phaseChanged())).
+		Owns(&velerov1.PodVolumeRestore{}, builder.WithPredicates(r.ownNamespace(), volumeTurned())).
 		Owns(&corev1.ConfigMap{}, builder.OnlyMetadata, builder.MatchEveryOwner, builder.WithPredicates(r.ownNamespace(), isHookRecord(), hooksEnded())).
-		WithOptions(controller.Options{MaxConcurrentReconciles: r.Options.MaxConcurrentReconciles}).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: r.Options.MaxConcurrentReconciles,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](minRetryInterval, maxRetryInterval),
+		}).
 		Complete(r)
 }
 
@@ -157,13 +167,13 @@ func (r *Reconciler) ownNamespace() predicate.Predicate {
 	return predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetNamespace() == r.Namespace })
 }
 
-// phaseChanged lets progress of a volume pass unseen: it changes once a second
-// and no decision depends on it.
-func phaseChanged() predicate.Predicate {
+// volumeTurned lets through what decisions depend on: a node agent has taken a
+// volume, or it has ended. Phases between and progress pass unseen.
+func volumeTurned() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*velerov1.PodVolumeRestore)
 		after, okAfter := e.ObjectNew.(*velerov1.PodVolumeRestore)
-		return !ok || !okAfter || before.Status.Phase != after.Status.Phase || before.Status.Node != after.Status.Node
+		return !ok || !okAfter || before.IsFinished() != after.IsFinished() || before.Status.Node != after.Status.Node
 	}}
 }
 

@@ -478,6 +478,18 @@ func (b *Backup) IsFinished() bool {
 	}
 }
 
+// IsRunning reports whether podkeep still has work to do to make the backup: it
+// waits for its turn, or is being made. It is false for phases that a real Velero
+// goes through after that; nobody ends them here.
+func (b *Backup) IsRunning() bool {
+	switch b.Status.Phase {
+	case "", BackupPhaseNew, BackupPhaseQueued, BackupPhaseReadyToStart, BackupPhaseInProgress:
+		return true
+	default:
+		return false
+	}
+}
+
 // BackupList is a list of Backups.
 //
 // +kubebuilder:object:root=true

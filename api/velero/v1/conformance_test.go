@@ -19,9 +19,12 @@ var ownFields = map[string][]string{
 	"Backup":                {"status.conditions"},
 	"BackupRepository":      {"status.conditions"},
 	"BackupStorageLocation": {"status.conditions"},
+	"DeleteBackupRequest":   {"status.conditions"},
+	"DownloadRequest":       {"status.conditions"},
 	"PodVolumeBackup":       {"status.conditions", "status.skippedFiles"},
 	"PodVolumeRestore":      {"status.conditions", "status.skippedFiles", "status.lostAttributes"},
 	"Restore":               {"status.conditions"},
+	"Schedule":              {"status.conditions"},
 }
 
 // field is what a schema says about one field. Paths are dotted, with [] for the

@@ -38,6 +38,13 @@ type DeleteBackupRequestStatus struct {
 	// +optional
 	// +nullable
 	Errors []string `json:"errors,omitempty"`
+
+	// conditions say, for people, what the phase leaves out. podkeep adds them;
+	// Velero does not know them.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
 // DeleteBackupRequest asks for the removal of a backup with all its data.

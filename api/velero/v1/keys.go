@@ -107,6 +107,10 @@ const (
 	// GCFailureLocationReadOnly says that the BackupStorageLocation must not be
 	// written.
 	GCFailureLocationReadOnly = "BSLReadOnly"
+
+	// GCFailureLocationUnavailable says that the BackupStorageLocation failed its
+	// last check. Velero knows the value but does not set it.
+	GCFailureLocationUnavailable = "BSLUnavailable"
 )
 
 // Labels of ConfigMaps that tune what is done with items. Such a ConfigMap has

@@ -70,3 +70,14 @@ func TestIsFinished(t *testing.T) {
 		})
 	}
 }
+
+// TestIsRunning asks about every phase, too.
+func TestIsRunning(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	running := []string{"", "New", "Queued", "ReadyToStart", "InProgress"}
+	for _, phase := range append([]string{""}, generatedKinds(t)["Backup"].Fields["status.phase"].Enum...) {
+		b := &velerov1.Backup{Status: velerov1.BackupStatus{Phase: velerov1.BackupPhase(phase)}}
+		g.Expect(b.IsRunning()).To(Equal(slices.Contains(running, phase)), phase)
+	}
+}

@@ -82,9 +82,30 @@ const (
 	// says who asks, for status.failureReason.
 	CancelRequestedByAnnotation = "podkeep.io/cancel-requested-by"
 
+	// ScheduleUIDAnnotation is, on a Backup, the UID of the Schedule that made it.
+	// Schedules of the same name in two clusters are told apart by it.
+	ScheduleUIDAnnotation = "podkeep.io/schedule-uid"
+
 	// ConfigLabel marks a ConfigMap that podkeep reads, so that it can be checked
 	// when it is written.
 	ConfigLabel = "podkeep.io/config"
+)
+
+// Keys of podkeep that the sync of backups writes.
+const (
+	// SyncedFromAnnotation says, on a BackupStorageLocation, which place its
+	// Backups come from, as an opaque text. While the location leads to another
+	// one, Backups that are missing there are not removed. People set it to
+	// SyncedFromHere to say that this is meant.
+	SyncedFromAnnotation = "podkeep.io/synced-from"
+
+	// SyncedFromHere is the value of SyncedFromAnnotation that stands for the place
+	// the location leads to now, whatever it led to before.
+	SyncedFromHere = "here"
+
+	// SyncingAnnotation is "true" on a Backup that came from object storage, until
+	// all its PodVolumeBackups are in the cluster, too.
+	SyncingAnnotation = "podkeep.io/syncing"
 )
 
 // Keys of podkeep on what it remembers of hooks while a backup or restore goes on

@@ -21,17 +21,33 @@ const (
 	ConditionUploaded = "Uploaded"
 
 	// ConditionReady says, on a BackupRepository or BackupStorageLocation, whether
-	// it can be used.
+	// it can be used, on a Schedule, whether it makes backups, and on a
+	// DownloadRequest, whether the file can be read.
 	ConditionReady = "Ready"
 
 	// ConditionMoverReady says, on a PodVolumeBackup or PodVolumeRestore, whether
 	// its mover pod runs.
 	ConditionMoverReady = "MoverReady"
 
+	// ConditionSynced says, on a BackupStorageLocation, whether the backups in it
+	// are the Backups in the cluster.
+	ConditionSynced = "Synced"
+
 	// ConditionGateConfigured is False on a Restore when values of the ConfigMap that
 	// tunes the gate cannot be used, so that defaults are.
 	ConditionGateConfigured = "GateConfigured"
 
+	// ConditionSnapshotsDeleted says, on a DeleteBackupRequest, whether the snapshots
+	// of the backup's volumes are removed.
+	ConditionSnapshotsDeleted = "SnapshotsDeleted"
+
+	// ConditionObjectsDeleted says, on a DeleteBackupRequest, whether the files of the
+	// backup are removed from object storage.
+	ConditionObjectsDeleted = "ObjectsDeleted"
+
+	// ConditionMaintained says, on a BackupRepository, whether its last maintenance
+	// succeeded.
+	ConditionMaintained = "Maintained"
 	// ConditionCancelRequested is True on a Restore that is being stopped on request,
 	// since the server has seen it.
 	ConditionCancelRequested = "CancelRequested"
@@ -151,6 +167,27 @@ const (
 
 	// ReasonBucketNotFound is object storage without that bucket.
 	ReasonBucketNotFound = "BucketNotFound"
+
+	// ReasonObjectNotFound is object storage without that file.
+	ReasonObjectNotFound = "ObjectNotFound"
+)
+
+// Reasons of what the sync of backups finds.
+const (
+	// ReasonBackupsSkipped is a location with backups that cannot be Backups in
+	// the cluster; the message names them and why.
+	ReasonBackupsSkipped = "BackupsSkipped"
+
+	// ReasonRemovalHeld is a location without backups that are in the cluster,
+	// which are kept because it does not look like the place they came from.
+	ReasonRemovalHeld = "RemovalHeld"
+
+	// ReasonBackupsSynced is in events that name Backups made from a location.
+	ReasonBackupsSynced = "BackupsSynced"
+
+	// ReasonBackupsRemoved is in events that name Backups that went because they
+	// are gone from their location.
+	ReasonBackupsRemoved = "BackupsRemoved"
 )
 
 // Reasons why a backup or a restore failed as a whole.
@@ -160,6 +197,9 @@ const (
 
 	// ReasonBackupNotFound is a backup that does not exist.
 	ReasonBackupNotFound = "BackupNotFound"
+
+	// ReasonRestoreNotFound is a restore that does not exist.
+	ReasonRestoreNotFound = "RestoreNotFound"
 
 	// ReasonBackupExists is a backup whose name is taken in object storage.
 	ReasonBackupExists = "BackupExists"
@@ -189,4 +229,25 @@ const (
 
 	// ReasonArchiveUnreadable is an archive that is missing or damaged.
 	ReasonArchiveUnreadable = "ArchiveUnreadable"
+)
+
+// Reasons of schedules, deletions and maintenance.
+const (
+	// ReasonPaused makes nothing because of spec.paused.
+	ReasonPaused = "Paused"
+
+	// ReasonWaitingForBackup waits until a backup has ended.
+	ReasonWaitingForBackup = "WaitingForBackup"
+
+	// ReasonWaitingForRestores waits until restores of a backup are gone.
+	ReasonWaitingForRestores = "WaitingForRestores"
+
+	// ReasonDeleting removes a backup.
+	ReasonDeleting = "Deleting"
+
+	// ReasonMaintaining maintains a repository.
+	ReasonMaintaining = "Maintaining"
+
+	// ReasonMaintenanceFailed is a maintenance that ended in an error.
+	ReasonMaintenanceFailed = "MaintenanceFailed"
 )

@@ -54,7 +54,8 @@ type ScheduleStatus struct {
 	// +optional
 	Phase SchedulePhase `json:"phase,omitempty"`
 
-	// lastBackup is when the newest backup of the schedule was made.
+	// lastBackup is when the newest backup of the schedule was due. It is made then,
+	// or as soon as that is possible.
 	// +optional
 	// +nullable
 	LastBackup *metav1.Time `json:"lastBackup,omitempty"`
@@ -67,6 +68,13 @@ type ScheduleStatus struct {
 	// validationErrors say what is wrong with the spec.
 	// +optional
 	ValidationErrors []string `json:"validationErrors,omitempty"`
+
+	// conditions say, for people, what the phase leaves out. podkeep adds them;
+	// Velero does not know them.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
 // Schedule makes backups at given times.
