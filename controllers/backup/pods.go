@@ -109,11 +109,6 @@ func (c *collector) collectPods(ctx context.Context) error {
 	return c.flushBlocks(ctx)
 }
 
-<<<<<<< HEAD
-// addPodVolumes judges the volumes of a pod, and has those moved that are taken.
-// Errors of one volume are in the results; an error that is returned ends the
-// collection.
-=======
 // skipPod notes, on the claims of a pod that is not in the backup, why it does not
 // give their data.
 func (c *collector) skipPod(pod *corev1.Pod) {
@@ -125,10 +120,9 @@ func (c *collector) skipPod(pod *corev1.Pod) {
 	}
 }
 
-// addPodVolumes judges the volumes of a pod, and creates a pod volume backup for
-// each that is taken. Errors of one volume are in the results; an error that is
-// returned ends the collection.
->>>>>>> w/backup
+// addPodVolumes judges the volumes of a pod, and has those moved that are taken.
+// Errors of one volume are in the results; an error that is returned ends the
+// collection.
 func (c *collector) addPodVolumes(ctx context.Context, pod *corev1.Pod) error {
 	for _, name := range selection.UnknownVolumes(pod) {
 		c.log.Warn(podEntry(pod, fmt.Sprintf("Annotation names volume %s, which the pod does not have", name), nil))
