@@ -1,5 +1,6 @@
 // Package mover moves the bytes of one pod volume: it takes a kopia snapshot of
-// a directory or writes one back. It is the only importer of kopia.
+// a directory or writes one back; or it maintains a repository. It is the only
+// importer of kopia.
 //
 // A mover process gets one wire.Task, prints wire.Message lines, writes its
 // wire.Result as the termination message and ends with an exit code of

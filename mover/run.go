@@ -52,6 +52,9 @@ func Run(ctx context.Context, task wire.Task, out Output) (wire.Result, int) {
 			return backUpVolume(ctx, task, r)
 		case task.Kind == wire.KindRestore && task.Restore != nil:
 			return restore(ctx, task, r)
+		case task.Kind == wire.KindMaintenance:
+			cycle, err := repository.Maintain(ctx, task.Repository, out.Clock.Now())
+			return wire.Result{Cycle: cycle}, err
 		default:
 			return wire.Result{}, fmt.Errorf("%w: kind %q has no settings", wire.ErrBadTask, task.Kind)
 		}

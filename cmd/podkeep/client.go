@@ -33,6 +33,7 @@ const (
 type session struct {
 	program   string // how the client is called: "podkeep" or "kubectl podkeep"
 	connect   func() (client.WithWatch, error)
+	api       func() (apiServer, error)
 	podLog    func(context.Context, podLogRequest) (io.ReadCloser, error)
 	namespace func() (string, error)
 	clock     clock.WithTickerAndDelayedExecution
@@ -47,6 +48,7 @@ func clientCommands(f *factory, program string) []*cobra.Command {
 	s := &session{
 		program:   program,
 		namespace: f.Namespace,
+		api:       f.apiServer,
 		podLog:    f.podLog,
 		clock:     clock.RealClock{},
 		terminal:  func(w io.Writer) *terminal { return openTerminal(w, f.env) },

@@ -54,6 +54,7 @@ func newSession(c client.WithWatch) *session {
 		namespace: func() (string, error) { return "velero", nil },
 		clock:     clock.RealClock{},
 		terminal:  func(io.Writer) *terminal { return nil },
+		api:       func() (apiServer, error) { return apiServer{}, errors.New("no plain requests in this test") },
 		contexts:  func() []string { return nil },
 		wantColor: func() bool { return false },
 		config:    clientConfig{file: "/does/not/exist"},

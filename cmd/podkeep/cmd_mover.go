@@ -17,8 +17,8 @@ func newMoverCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    "mover TASK",
 		Hidden: true,
-		Short:  "Move the bytes of one volume; the node agent starts it",
-		Long: `Move the bytes of one volume; the node agent starts it.
+		Short:  "Move the bytes of one volume, or maintain a repository; node agent and server start it",
+		Long: `Move the bytes of one volume, or maintain a repository; node agent and server start it.
 
 TASK is a JSON document. Standard output has one JSON message a line, the
 termination message has the result. Exit codes: 0 complete; 1 failed, may be

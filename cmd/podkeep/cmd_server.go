@@ -22,6 +22,7 @@ import (
 	"github.com/podkeep/podkeep/controllers/restore"
 	"github.com/podkeep/podkeep/controllers/restore/items"
 	"github.com/podkeep/podkeep/internal/locationaccess"
+	"github.com/podkeep/podkeep/internal/podexec"
 	"github.com/podkeep/podkeep/mover/repository"
 )
 
@@ -42,6 +43,7 @@ type serverFlags struct {
 	resourceTimeout     time.Duration
 	operationTimeout    time.Duration
 	restorePriorities   string
+	bucketFlags
 }
 
 func newServerCommand(env func(string) string) *cobra.Command {
@@ -76,6 +78,7 @@ func (f *serverFlags) bind(cmd *cobra.Command, env func(string) string) {
 	fs.DurationVar(&f.validationFrequency, "store-validation-frequency", time.Minute, "how often storage locations are checked that do not say it")
 	fs.DurationVar(&f.gcFrequency, "garbage-collection-frequency", 0, "how often an expired backup that cannot be removed is tried again (default 1h)")
 	fs.BoolVar(&f.skipImmediately, "schedule-skip-immediately", false, "new schedules that do not say it leave out a backup that is due at once")
+	f.bucketFlags.bind(cmd)
 }
 
 func runServer(ctx context.Context, flags serverFlags) error {
@@ -120,6 +123,10 @@ func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priori
 	if err != nil {
 		return fmt.Errorf("making the discovery client: %w", err)
 	}
+	commands, err := podexec.New(mgr.GetConfig())
+	if err != nil {
+		return err
+	}
 	c, clk, ns := mgr.GetClient(), clock.RealClock{}, flags.namespace
 	return errors.Join(
 		(&location.Reconciler{Client: c, Clock: clk, Namespace: ns, Access: access, DefaultValidationFrequency: &flags.validationFrequency}).SetupWithManager(mgr),
@@ -128,7 +135,7 @@ func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priori
 			Ensure: repository.Ensure, EnsureReason: repository.Reason,
 		}).SetupWithManager(mgr),
 		(&backup.Reconciler{
-			Client: c, Reader: mgr.GetAPIReader(), Dynamic: dyn, Discovery: disc, Locations: access, Clock: clk,
+			Client: c, Reader: mgr.GetAPIReader(), Dynamic: dyn, Discovery: disc, Commands: commands, Locations: access, Clock: clk,
 			Recorder: mgr.GetEventRecorder("podkeep"), Namespace: ns,
 			Options: backup.Options{
 				ScratchDir: flags.scratchDir, DefaultLocation: flags.defaultLocation, DefaultVolumesToFSBackup: flags.defaultToFSB,
@@ -137,7 +144,7 @@ func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priori
 			},
 		}).SetupWithManager(mgr),
 		(&restore.Reconciler{
-			Client: c, Reader: mgr.GetAPIReader(), Discovery: disc, Locations: access, Clock: clk, Namespace: ns,
+			Client: c, Reader: mgr.GetAPIReader(), Discovery: disc, Commands: commands, Locations: access, Clock: clk, Namespace: ns,
 			Options: restore.Options{
 				ScratchDir: flags.scratchDir, FSBackupTimeout: flags.fsBackupTimeout, StorageTimeout: flags.storageTimeout,
 				TerminatingTimeout: flags.terminatingTimeout, ResourceTimeout: flags.resourceTimeout,
@@ -145,5 +152,6 @@ func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priori
 			},
 		}).SetupWithManager(mgr),
 		addLifecycleControllers(mgr, flags, access),
+		addBucketControllers(mgr, flags, access),
 	)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/utils/clock"
@@ -29,6 +30,10 @@ const (
 	downloadTimeout = time.Minute
 	firstPoll       = 25 * time.Millisecond
 	lastPoll        = 500 * time.Millisecond
+
+	// patience is how long a server may take to mend what it says is wrong. It looks
+	// again every two seconds.
+	patience = 3 * time.Second
 )
 
 // Bounds of texts.
@@ -66,6 +71,7 @@ type downloads struct {
 	flags   downloadFlags
 	clock   clock.WithDelayedExecution
 	warn    io.Writer
+	api     func() (apiServer, error)
 	clients map[string]*http.Client // by location
 	broken  error                   // of all downloads
 }
@@ -74,7 +80,7 @@ func (s *session) newDownloads(t cluster, flags downloadFlags, warn io.Writer) *
 	if flags.caCertFile == "" {
 		flags.caCertFile = s.configured(configCACert)
 	}
-	return &downloads{cluster: t, flags: flags, clock: s.clock, warn: warn, clients: map[string]*http.Client{}}
+	return &downloads{cluster: t, flags: flags, clock: s.clock, warn: warn, api: s.api, clients: map[string]*http.Client{}}
 }
 
 // open returns a file as it is stored. It returns describe.ErrNoFile when storage
@@ -123,17 +129,30 @@ func (d *downloads) request(ctx context.Context, target velerov1.DownloadTarget,
 	if err != nil {
 		return nil, err
 	}
+	from, err := url.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("reading the address of %s: it is not valid", target.Kind)
+	}
+	if isServed(from) {
+		body, err := d.throughAPI(ctx, from)
+		if !errors.Is(err, errNoProxy) {
+			return body, err
+		}
+	}
 	c, err := d.client(ctx, location)
 	if err != nil {
 		return nil, err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, fmt.Errorf("reading the address of %s: it is not valid", target.Kind)
-	}
+	return d.fetch(ctx, c, from)
+}
+
+// fetch reads an address. The error leaves it out, because it lets anybody read the
+// file.
+func (d *downloads) fetch(ctx context.Context, c *http.Client, from *url.URL) (io.ReadCloser, error) {
+	request := (&http.Request{Method: http.MethodGet, URL: from, Header: http.Header{}}).WithContext(ctx)
 	response, err := c.Do(request)
 	if err != nil {
-		return nil, d.explainTransport(err, request.URL.Host)
+		return nil, d.explainTransport(err, from.Host)
 	}
 	if response.StatusCode == http.StatusOK {
 		return response.Body, nil
@@ -143,10 +162,20 @@ func (d *downloads) request(ctx context.Context, target velerov1.DownloadTarget,
 		return nil, describe.ErrNoFile
 	}
 	said, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBytes))
-	return nil, fmt.Errorf("the storage at %s answers %s: %s", request.URL.Host, response.Status, describe.OneLine(string(said)))
+	return nil, refusal{host: from.Host, status: response.Status, code: response.StatusCode, said: describe.OneLine(string(said))}
 }
 
-// explainTransport leaves the address out, because it lets anybody read the file.
+// refusal is what a storage answers in place of a file.
+type refusal struct {
+	host, status, said string
+	code               int
+}
+
+func (r refusal) Error() string {
+	return fmt.Sprintf("the storage at %s answers %s: %s", r.host, r.status, r.said)
+}
+
+// explainTransport leaves the address out.
 func (d *downloads) explainTransport(err error, host string) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
@@ -168,6 +197,7 @@ func (d *downloads) address(ctx context.Context, target velerov1.DownloadTarget)
 	if err := d.Create(ctx, request); err != nil {
 		return "", fmt.Errorf("asking for %s: %w", target.Kind, err)
 	}
+	asked := d.clock.Now()
 	for wait := firstPoll; ; wait = min(wait*2, lastPoll) {
 		select {
 		case <-ctx.Done():
@@ -179,6 +209,10 @@ func (d *downloads) address(ctx context.Context, target velerov1.DownloadTarget)
 		}
 		if request.Status.DownloadURL != "" {
 			return request.Status.DownloadURL, nil
+		}
+		ready := meta.FindStatusCondition(request.Status.Conditions, velerov1.ConditionReady)
+		if ready != nil && ready.Status == metav1.ConditionFalse && d.clock.Since(asked) > patience {
+			return "", fmt.Errorf("the server has no address of %s: %s", target.Kind, describe.OneLine(ready.Message))
 		}
 	}
 }

@@ -157,6 +157,23 @@ func (f *factory) Client() (client.WithWatch, error) {
 	return c, nil
 }
 
+// apiServer is the API server for plain requests.
+func (f *factory) apiServer() (apiServer, error) {
+	cfg, err := f.RESTConfig()
+	if err != nil {
+		return apiServer{}, err
+	}
+	base, _, err := rest.DefaultServerUrlFor(cfg)
+	if err != nil {
+		return apiServer{}, fmt.Errorf("reading the address of the cluster: %w", err)
+	}
+	c, err := rest.HTTPClientFor(cfg)
+	if err != nil {
+		return apiServer{}, fmt.Errorf("connecting to %s: %w", cfg.Host, err)
+	}
+	return apiServer{base: base, client: c}, nil
+}
+
 // podLogRequest is the log of a container.
 type podLogRequest struct {
 	namespace, pod, container string

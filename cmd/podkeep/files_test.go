@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -207,6 +208,50 @@ func TestDownloadsThatFail(t *testing.T) {
 	}
 }
 
+func TestFilesThatTheServerServesComeThroughTheAPIServer(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		answer func(http.ResponseWriter)
+		want   output
+	}{
+		"a log": {
+			func(w http.ResponseWriter) { _, _ = w.Write(zipped(t, "the log\n")) }, output{out: "the log\n"},
+		},
+		"a log that is not there": {
+			func(w http.ResponseWriter) { http.Error(w, "", http.StatusNotFound) },
+			output{err: "podkeep: backup \"shop-1\" has no log in the storage location; look at it with: podkeep backup describe shop-1\n", code: exitFailed},
+		},
+		"a user without the right": {
+			func(w http.ResponseWriter) {
+				http.Error(w, `cannot get resource "services/proxy"`, http.StatusForbidden)
+			},
+			output{err: "You may not use the API server's proxy; this works while you run: kubectl -n velero port-forward service/podkeep-download 8087\n", code: exitFailed},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				g.Expect(r.URL.Path).To(Equal("/k8s/api/v1/namespaces/velero/services/http:podkeep-download:http/proxy/download/x/token"))
+				tc.answer(w)
+			}))
+			defer api.Close()
+			base, err := url.Parse(api.URL + "/k8s")
+			g.Expect(err).NotTo(HaveOccurred())
+			s := newSession(apiWith(t, answering(func(velerov1.DownloadTargetKind) string { return "http://localhost:8087/download/x/token" }),
+				&velerov1.Backup{ObjectMeta: object("shop-1"), Status: velerov1.BackupStatus{Phase: velerov1.BackupPhaseCompleted}}))
+			s.api = func() (apiServer, error) { return apiServer{base: base, client: api.Client()}, nil }
+
+			got := s.run(t.Context(), "backup", "logs", "shop-1")
+
+			g.Expect(got.code).To(Equal(tc.want.code))
+			g.Expect(got.out).To(Equal(tc.want.out))
+			g.Expect(got.err).To(HavePrefix(tc.want.err))
+		})
+	}
+}
+
 func TestDownloadGivesUpAStorageThatHangs(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
@@ -254,7 +299,7 @@ func TestDescribeShowsFiles(t *testing.T) {
 	}{
 		"of a backup": {
 			[]string{"backup", "describe", "shop-1", "--details"},
-			[]string{"(run `podkeep backup logs shop-1` for more information)", "Errors:\n", "shop:  name: /db-0 message: /no data\n", "v1/Pod:\n    - shop/db-0\n"},
+			[]string{"(run `podkeep backup logs shop-1` for more information)", "Errors:\n", "shop:   name: /db-0 message: /no data\n", "v1/Pod:\n    - shop/db-0\n"},
 		},
 		"of a backup, as JSON": {
 			[]string{"backup", "describe", "shop-1", "--details", "-o", "json"},

@@ -28,6 +28,7 @@ type collectedFacts struct {
 	items    int
 	warnings int
 	errors   int
+	hooks    int // records of hooks
 }
 
 // collector reads the items of one backup into its output, and has the data of
@@ -50,6 +51,7 @@ type collector struct {
 	claims     *claims
 	volumes    *podVolumes
 	owners     *owners
+	hooks      hookCollector
 	needs      *needs
 
 	// choices are the verdicts on the kinds that have steps of their own.
@@ -93,7 +95,7 @@ func (r *Reconciler) collect(ctx context.Context, o observed) (_ result, err err
 	case err != nil:
 		return result{}, err
 	}
-	facts := &collectedFacts{items: progress.items}
+	facts := &collectedFacts{items: progress.items, hooks: c.hooks.records}
 	facts.warnings, facts.errors = log.Counts()
 	return result{collected: facts}, nil
 }
@@ -129,7 +131,11 @@ func (r *Reconciler) newCollector(ctx context.Context, o observed, log *itemlog.
 		volumes:    newPodVolumes(r, o, l),
 		needs:      newNeeds(),
 	}
-	c.volumes.resume(existing)
+	records, err := hooksOfBackup(ctx, r.Reader, o.backup)
+	if err != nil {
+		return nil, err
+	}
+	c.volumes.resume(c.hooks.resume(records, existing))
 	return c, nil
 }
 
@@ -184,8 +190,9 @@ func (c *collector) run(ctx context.Context, d discovery.DiscoveryInterfaceWithC
 	if err := c.collectNamespaces(ctx); err != nil {
 		return err
 	}
+	c.hooks.mixed = len(c.order[podsResource.GroupResource()]) > 0
 	rest, last := c.choose()
-	steps := []func(context.Context) error{c.collectClaims, c.collectVolumes, c.collectPods}
+	steps := []func(context.Context) error{c.collectClaims, c.collectVolumes, c.collectPods, c.releaseOrphans}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err

@@ -33,6 +33,10 @@ func (r *Reconciler) finish(ctx context.Context, o observed) (result, error) {
 
 	info, lost := finalVolumeInfo(interim, o.volumes)
 	failed := logVolumes(log, o, lost)
+	counts, err := r.logHooks(ctx, log, o.backup)
+	if err != nil {
+		return result{}, err
+	}
 	warnings, errs := log.Counts()
 	log.Info("Backup finished", "warnings", warnings, "errors", errs)
 	final := o.backup.DeepCopy()
@@ -41,6 +45,7 @@ func (r *Reconciler) finish(ctx context.Context, o observed) (result, error) {
 	final.ManagedFields, final.Finalizers = nil, nil
 	conclude(final, o.now, warnings, errs)
 	noteVolumes(final, failed)
+	final.Status.HookStatus = counts
 
 	files, err := finalFiles(final, info, o.volumes, log)
 	if err != nil {

@@ -28,6 +28,9 @@ func (r *Reconciler) observe(ctx context.Context, b *velerov1.Backup) (observed,
 	if o.volumes, err = r.volumesOf(ctx, b); err != nil {
 		return o, err
 	}
+	if o.hooks, err = r.observeHooks(ctx, b); err != nil {
+		return o, err
+	}
 	if isLive(b) && !isStarted(b) && !isCanceled(b) {
 		if err := r.observeProblems(ctx, &o); err != nil {
 			return o, err

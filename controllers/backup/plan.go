@@ -36,6 +36,9 @@ type observed struct {
 	// volumes are the pod volume backups of this backup.
 	volumes []velerov1.PodVolumeBackup
 
+	// hooks are the hooks of this backup and, for their turn, of others.
+	hooks hookFacts
+
 	// stored is the final backup of this name in object storage, or nil. It is
 	// looked for only before the start and before the end (needsStored).
 	stored *velerov1.Backup
@@ -57,6 +60,7 @@ const (
 	actFail          action = "Fail"
 	actStart         action = "Start"
 	actCollect       action = "Collect"
+	actStartHooks    action = "StartHooks"
 	actCancelVolumes action = "CancelVolumes"
 	actFinish        action = "Finish"
 	actAdopt         action = "AdoptStored"
@@ -114,7 +118,7 @@ func cancelStep(o observed) step {
 	case len(toCancel(o.volumes)) > 0:
 		canceling.action = actCancelVolumes
 		return canceling
-	case len(unfinished(o.volumes)) > 0 && o.now.Before(overdue):
+	case (len(unfinished(o.volumes)) > 0 || pendingHooks(o) > 0) && o.now.Before(overdue):
 		canceling.action, canceling.after = actNothing, overdue.Sub(o.now)
 		return canceling
 	default:
@@ -162,10 +166,10 @@ const messageExists = "backup already exists in object storage"
 func volumesStep(o observed) step {
 	deadline := o.backup.Status.StartTimestamp.Add(o.volumeTimeout)
 	switch {
-	case len(unfinished(o.volumes)) == 0:
+	case len(unfinished(o.volumes)) == 0 && pendingHooks(o) == 0:
 		return step{action: actFinish, reason: velerov1.ReasonUploading}
 	case o.now.Before(deadline):
-		return step{action: actNothing, reason: velerov1.ReasonWaitingForVolumes, after: deadline.Sub(o.now)}
+		return hooksStep(o, step{action: actNothing, reason: velerov1.ReasonWaitingForVolumes, after: deadline.Sub(o.now)})
 	case !o.now.Before(deadline.Add(cancelGrace)):
 		return step{action: actFinish, reason: velerov1.ReasonTimeout}
 	case len(toCancel(o.volumes)) > 0:

@@ -38,6 +38,9 @@ type podVolume struct {
 	name     string
 	claim    *claim // nil for a volume without one
 	identity string
+
+	// hookRecord names the hooks that are run around the volume; "" means none.
+	hookRecord string
 }
 
 // podVolumeBackupName is the same whenever the volume of the pod is found, so
@@ -78,6 +81,10 @@ func newPodVolumeBackup(b *velerov1.Backup, v podVolume) *velerov1.PodVolumeBack
 	if v.claim != nil {
 		pvb.Labels[velerov1.PVCUIDLabel] = string(v.claim.uid)
 		pvb.Annotations[velerov1.PVCNameAnnotation] = v.claim.name
+	}
+	if v.hookRecord != "" {
+		pvb.Annotations[velerov1.HookRecordAnnotation] = v.hookRecord
+		pvb.Annotations[velerov1.HoldAnnotation] = velerov1.ReasonWaitingForHooks
 	}
 	return pvb
 }

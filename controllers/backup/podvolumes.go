@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -95,7 +96,7 @@ func (p *podVolumes) create(ctx context.Context, v podVolume) error {
 		return err
 	}
 	if !running {
-		p.failAtOnce(pvb)
+		failVolume(pvb, p.now.Time, "no node agent on node "+pvb.Spec.Node)
 	}
 	if err := p.ensureRepository(ctx, v.pod.Namespace); err != nil {
 		return err
@@ -108,11 +109,11 @@ func (p *podVolumes) create(ctx context.Context, v podVolume) error {
 	return nil
 }
 
-// failAtOnce makes a pod volume backup one that has ended.
-func (p *podVolumes) failAtOnce(pvb *velerov1.PodVolumeBackup) {
+// failVolume makes a pod volume backup one that has ended.
+func failVolume(pvb *velerov1.PodVolumeBackup, now time.Time, message string) {
 	pvb.Status.Phase = velerov1.PodVolumeBackupPhaseFailed
-	pvb.Status.Message = fmt.Sprintf("no node agent on node %s", pvb.Spec.Node)
-	pvb.Status.CompletionTimestamp = &p.now
+	pvb.Status.Message = message
+	pvb.Status.CompletionTimestamp = &metav1.Time{Time: now}
 }
 
 // ensureRepository creates the repository of a namespace. Others make it ready.

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/hookrun"
 	"github.com/podkeep/podkeep/internal/objectstore"
 	"github.com/podkeep/podkeep/internal/outcome"
 )
@@ -47,6 +48,9 @@ type Reconciler struct {
 	// backup is: a list of 500 items is one request.
 	Dynamic   dynamic.Interface
 	Discovery discovery.DiscoveryInterfaceWithContext
+
+	// Commands runs hooks (internal/podexec).
+	Commands hookrun.Commands
 
 	Locations Locations
 	Clock     clock.PassiveClock
@@ -118,6 +122,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := r.prepare(); err != nil {
 		return err
 	}
+	if err := newHookReconciler(r).SetupWithManager(mgr); err != nil {
+		return err
+	}
 	if err := r.queue().setUp(mgr); err != nil {
 		return err
 	}
@@ -126,6 +133,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&velerov1.Backup{}, builder.WithPredicates(inNamespace(r.Namespace))).
 		Owns(&velerov1.PodVolumeBackup{}, builder.WithPredicates(inNamespace(r.Namespace), volumeEnds())).
 		Watches(&velerov1.Backup{}, r.interrupts.handler(), builder.WithPredicates(inNamespace(r.Namespace))).
+		Owns(&corev1.ConfigMap{}, builder.OnlyMetadata, builder.WithPredicates(inNamespace(r.Namespace), isHookRecord(), hooksTurned()),
+			builder.MatchEveryOwner).
 		WithOptions(controller.Options{MaxConcurrentReconciles: r.Options.ConcurrentBackups + otherReconciles}).
 		Complete(r)
 }
@@ -138,7 +147,7 @@ func (r *Reconciler) queue() *queue {
 func (r *Reconciler) prepare() error {
 	missing := map[string]bool{
 		"Client": r.Client == nil, "Reader": r.Reader == nil, "Dynamic": r.Dynamic == nil, "Discovery": r.Discovery == nil,
-		"Locations": r.Locations == nil, "Clock": r.Clock == nil, "Recorder": r.Recorder == nil, "Namespace": r.Namespace == "",
+		"Commands": r.Commands == nil, "Locations": r.Locations == nil, "Clock": r.Clock == nil, "Recorder": r.Recorder == nil, "Namespace": r.Namespace == "",
 	}
 	for field, isMissing := range missing {
 		if isMissing {
@@ -246,6 +255,8 @@ func (r *Reconciler) act(ctx context.Context, o observed, s step) (result, error
 		return r.start(ctx)
 	case actCollect:
 		return r.collect(ctx, o)
+	case actStartHooks:
+		return result{}, r.startHooks(ctx, o)
 	case actCancelVolumes:
 		return result{}, r.cancelVolumes(ctx, o)
 	case actFinish:

@@ -46,7 +46,7 @@ func reportStep(o observed, s step, res result) {
 		set(b, velerov1.ConditionCompleted, metav1.ConditionUnknown, s.reason, "")
 	case actCollect:
 		reportCollected(b, res.collected)
-	case actNothing, actCancelVolumes:
+	case actNothing, actCancelVolumes, actStartHooks:
 		reportWaiting(o, s)
 	default:
 		// actAdopt and actFinish have a final status, unless the latter was
@@ -93,6 +93,9 @@ func reportCollected(b *velerov1.Backup, c *collectedFacts) {
 	}
 	b.Status.Warnings, b.Status.Errors = c.warnings, c.errors
 	b.Status.Progress = &velerov1.BackupProgress{TotalItems: c.items, ItemsBackedUp: c.items}
+	if c.hooks > 0 {
+		b.Status.HookStatus = &velerov1.HookStatus{} // says that there are hooks; the end counts them
+	}
 	set(b, velerov1.ConditionItemsCollected, metav1.ConditionTrue, velerov1.ReasonSucceeded, fmt.Sprintf("%d items", c.items))
 	set(b, velerov1.ConditionVolumesMoved, metav1.ConditionUnknown, velerov1.ReasonWaitingForVolumes, "")
 	set(b, velerov1.ConditionCompleted, metav1.ConditionUnknown, velerov1.ReasonWaitingForVolumes, "")

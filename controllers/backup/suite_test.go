@@ -276,7 +276,7 @@ func (in *install) startServer(t *testing.T) (stop func()) {
 	disc, err := discovery.NewDiscoveryClientForConfig(cfg)
 	in.Expect(err).NotTo(HaveOccurred())
 	in.Expect((&Reconciler{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Dynamic: dyn, Discovery: disc, Locations: in, Clock: clock.RealClock{},
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Dynamic: dyn, Discovery: disc, Commands: &fakeCommands{}, Locations: in, Clock: clock.RealClock{},
 		Recorder: events.NewFakeRecorder(1000), Namespace: in.namespace, Options: in.options,
 	}).SetupWithManager(mgr)).To(Succeed())
 

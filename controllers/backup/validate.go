@@ -6,6 +6,7 @@ import (
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/filter"
+	"github.com/podkeep/podkeep/internal/hooks"
 	"github.com/podkeep/podkeep/internal/resourcepolicy"
 )
 
@@ -17,6 +18,7 @@ func validate(b *velerov1.Backup, policies *resourcepolicy.Policies) []string {
 	filters.Policy = policies.Filter()
 	problems := filters.Validate()
 	problems = append(problems, validateValues(b)...)
+	problems = append(problems, hooks.ValidateBackup(b.Spec.Hooks)...)
 	return append(problems, unsupported(&b.Spec)...)
 }
 
@@ -49,7 +51,6 @@ type feature struct {
 // unsupportedFeatures are checked in this order. Values that ask for nothing
 // beyond what every backup does are fine: the Velero CLI sends some of them.
 var unsupportedFeatures = []feature{
-	{"hooks.resources", func(s *velerov1.BackupSpec) bool { return len(s.Hooks.Resources) > 0 }, "running hooks"},
 	{"snapshotVolumes", func(s *velerov1.BackupSpec) bool { return isTrue(s.SnapshotVolumes) }, volumeSnapshots},
 	{"volumeSnapshotLocations", func(s *velerov1.BackupSpec) bool { return len(s.VolumeSnapshotLocations) > 0 }, volumeSnapshots},
 	{"snapshotMoveData", func(s *velerov1.BackupSpec) bool { return isTrue(s.SnapshotMoveData) }, volumeSnapshots},

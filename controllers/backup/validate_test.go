@@ -42,7 +42,7 @@ func TestValidate(t *testing.T) {
 		"Velero's mover without snapshots":     {spec: `{"datamover":"velero"}`},
 		"the usual group label":                {spec: `{"volumeGroupSnapshotLabelKey":"velero.io/volume-group"}`},
 		"the old name of the default":          {spec: `{"defaultVolumesToRestic":true}`},
-		"hooks":                                {spec: `{"hooks":{"resources":[{"name":"freeze"}]}}`, want: "spec.hooks.resources: "},
+		"a hook without command":               {spec: `{"hooks":{"resources":[{"name":"freeze","pre":[{"exec":{}}]}]}}`, want: "spec.hooks.resources[0].pre[0].exec.command: "},
 		"snapshotVolumes":                      {spec: `{"snapshotVolumes":true}`, want: "spec.snapshotVolumes: "},
 		"volumeSnapshotLocations":              {spec: `{"volumeSnapshotLocations":["a"]}`, want: "spec.volumeSnapshotLocations: "},
 		"snapshotMoveData":                     {spec: `{"snapshotMoveData":true}`, want: "spec.snapshotMoveData: "},

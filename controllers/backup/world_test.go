@@ -48,6 +48,7 @@ type world struct {
 	reconciler *Reconciler
 	clock      *testingclock.FakePassiveClock
 	scratch    string
+	commands   *fakeCommands
 }
 
 // breakableStore is a real store whose Put fails while err is set, after the next
@@ -112,7 +113,7 @@ func newWorld(t *testing.T, items ...runtime.Object) *world {
 	g.Expect(velerov1.AddToScheme(scheme)).To(Succeed())
 	g.Expect(appsv1.AddToScheme(scheme)).To(Succeed())
 
-	w := &world{g: g, clock: testingclock.NewFakePassiveClock(t0), scratch: t.TempDir()}
+	w := &world{g: g, clock: testingclock.NewFakePassiveClock(t0), scratch: t.TempDir(), commands: &fakeCommands{}}
 	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(
 		&velerov1.BackupStorageLocation{ObjectMeta: metav1.ObjectMeta{Namespace: "velero", Name: "default"}},
 		&corev1.Pod{
@@ -143,7 +144,7 @@ func newWorld(t *testing.T, items ...runtime.Object) *world {
 // restartServer forgets all that a server keeps in memory.
 func (w *world) restartServer() {
 	w.reconciler = &Reconciler{
-		Client: w.client, Reader: w.client, Dynamic: w.dynamic, Locations: w, Clock: w.clock, Namespace: "velero",
+		Client: w.client, Reader: w.client, Dynamic: w.dynamic, Locations: w, Clock: w.clock, Namespace: "velero", Commands: w.commands,
 		Recorder: events.NewFakeRecorder(100),
 		Options:  Options{ScratchDir: w.scratch},
 		Discovery: &fakediscovery.FakeDiscovery{

@@ -91,13 +91,12 @@ func (p *pass) restoreSelected(ctx context.Context, i item) error {
 		p.leaveOutUnknown(i)
 		return nil
 	}
-	prepared, reason := p.target.Prepare(i.archived)
+	i, reason := p.prepare(i)
 	if reason != "" {
 		p.log.Info("Leaving out item", "item", i.ref.String(), "reason", string(reason))
 		p.done(gvk, target, i.ref.Name, layout.RestoreActionSkipped)
 		return nil
 	}
-	i.prepared = prepared
 	if p.lacksClass(i) {
 		return nil
 	}

@@ -52,6 +52,9 @@ func (r *Reconciler) finish(ctx context.Context, o observed) (err error) {
 		return err
 	}
 	recordVolumes(f)
+	if err := r.recordHooks(ctx, f.log, o.restore); err != nil {
+		return err
+	}
 	infos, err := r.recordVolumeInfo(ctx, &f)
 	if err != nil {
 		return err

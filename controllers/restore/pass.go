@@ -16,6 +16,7 @@ import (
 	"github.com/podkeep/podkeep/internal/archive"
 	"github.com/podkeep/podkeep/internal/itemlog"
 	"github.com/podkeep/podkeep/internal/layout"
+	"github.com/podkeep/podkeep/internal/modifiers"
 	"github.com/podkeep/podkeep/internal/objectstore"
 	"github.com/podkeep/podkeep/internal/outcome"
 )
@@ -40,6 +41,9 @@ type pass struct {
 	data    backupData
 	classes map[string]string // storage class to provisioner
 
+	// modifiers change items before they are created; nil means none.
+	modifiers *modifiers.Rules
+
 	// What the pass has made so far.
 	log          *itemlog.Log
 	list         layout.ResourceList
@@ -61,6 +65,7 @@ type pass struct {
 	made         map[schema.GroupVersionKind]ownObjects
 	batch        []creation
 	fills        []*velerov1.PodVolumeRestore // to be created with the batch
+	hookRecords  int                          // pods in which commands are to be run
 	webhookErr   error                        // why the webhook did not answer, or nil
 }
 
@@ -134,6 +139,7 @@ func (r *Reconciler) runPass(ctx context.Context, o observed, lastTry bool) (err
 			return err
 		}
 	}
+	p.noteHooks()
 	o.restore.Status.Progress = &p.progress
 	o.restore.Status.Warnings, o.restore.Status.Errors = p.log.Counts()
 	return nil

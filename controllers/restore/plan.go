@@ -47,6 +47,9 @@ type observed struct {
 	// it. It has entries only for volumes older than podLookInterval.
 	untaken map[string]untaken
 
+	// hooksLeft is how many pods have commands left to run.
+	hooksLeft int
+
 	// volumeTimeout bounds the time from the start to the end of all volumes,
 	// storageTimeout the time for which object storage may fail.
 	volumeTimeout  time.Duration
@@ -168,6 +171,9 @@ func volumesStep(o observed) step {
 	case len(pending) == 0 && o.backup == nil:
 		return step{action: actFail, reason: velerov1.ReasonBackupNotFound,
 			message: "the backup was deleted while it was restored: the results could not be uploaded"}
+	case len(pending) == 0 && o.hooksLeft > 0 && o.now.Before(deadline(o)):
+		return step{action: actNothing, reason: velerov1.ReasonWaitingForHooks, after: deadline(o).Sub(o.now),
+			message: fmt.Sprintf("waiting for the hooks of %d pods", o.hooksLeft)}
 	case len(pending) == 0:
 		return step{action: actFinish, reason: velerov1.ReasonUploading}
 	case o.now.Before(deadline(o)):

@@ -29,6 +29,9 @@ func (p *pass) restorePod(ctx context.Context, i item) error {
 		p.log.Error(i.entry("not restored", err))
 		return nil
 	}
+	if !p.addInitHooks(i) {
+		return nil
+	}
 	volumes := p.volumesOf(pod)
 	if names := volumes.names(); len(names) > 0 {
 		items.SetAnnotation(i.prepared, velerov1.RestoreVolumesAnnotation, strings.Join(names, ","))
@@ -68,6 +71,8 @@ func (p *pass) afterPod(ctx context.Context, i item, r restoredPod) error {
 	p.reportPod(i, r.archived, r.volumes)
 	p.noteJob(i, r.fate)
 	switch {
+	case len(r.volumes.restore) == 0 && r.fate.own != nil:
+		return p.addHooks(ctx, i, r.fate.own)
 	case len(r.volumes.restore) == 0:
 		return nil
 	case r.fate.foreign:
@@ -123,7 +128,7 @@ func (p *pass) restoreVolumesOf(ctx context.Context, i item, created *unstructur
 		p.fills = append(p.fills, v)
 	}
 	p.log.Info("Waiting for volumes", "item", i.ref.String(), "volumes", strings.Join(volumes.names(), ","))
-	return nil
+	return p.addHooks(ctx, i, created)
 }
 
 // createFills creates the volume restores of the pods of a batch.

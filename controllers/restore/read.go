@@ -33,6 +33,9 @@ func (p *pass) read(ctx context.Context) error {
 	if err := p.readMappings(ctx); err != nil {
 		return err
 	}
+	if err := p.readModifiers(ctx); err != nil {
+		return err
+	}
 	if err := p.readVolumes(ctx); err != nil {
 		return err
 	}
@@ -169,7 +172,8 @@ func (p *pass) readVolumes(ctx context.Context) error {
 // unreadable makes an error of a file of the backup one that is tried again, unless
 // the file is damaged.
 func unreadable(doing string, err error) error {
-	if errors.Is(err, layout.ErrCorrupt) && !isBrokenTransfer(err) {
+	isDamaged := errors.Is(err, layout.ErrCorrupt) || errors.Is(err, layout.ErrTooLarge)
+	if isDamaged && !isBrokenTransfer(err) {
 		return outcome.Terminalf(velerov1.ReasonArchiveUnreadable, "%s: %w", doing, err)
 	}
 	return waitForStorage(doing, err)

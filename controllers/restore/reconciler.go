@@ -28,6 +28,7 @@ import (
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/controllers/restore/items"
 	"github.com/podkeep/podkeep/internal/gateconfig"
+	"github.com/podkeep/podkeep/internal/hookrun"
 	"github.com/podkeep/podkeep/internal/objectstore"
 	"github.com/podkeep/podkeep/internal/outcome"
 )
@@ -53,6 +54,9 @@ type Reconciler struct {
 
 	// Discovery resolves the names of resources that people write.
 	Discovery discovery.DiscoveryInterfaceWithContext
+
+	// Commands runs hooks (internal/podexec).
+	Commands hookrun.Commands
 
 	Locations Locations
 	Clock     clock.PassiveClock
@@ -129,10 +133,14 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := r.prepare(); err != nil {
 		return err
 	}
+	if err := newHookReconciler(r).SetupWithManager(mgr); err != nil {
+		return err
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("restore").
 		For(&velerov1.Restore{}, builder.WithPredicates(r.ownNamespace())).
 		Owns(&velerov1.PodVolumeRestore{}, builder.WithPredicates(r.ownNamespace(), volumeTurned())).
+		Owns(&corev1.ConfigMap{}, builder.OnlyMetadata, builder.MatchEveryOwner, builder.WithPredicates(r.ownNamespace(), isHookRecord(), hooksEnded())).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Options.MaxConcurrentReconciles,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](minRetryInterval, maxRetryInterval),
@@ -143,7 +151,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 // prepare checks the fields and fills in defaults.
 func (r *Reconciler) prepare() error {
 	missing := map[string]bool{
-		"Client": r.Client == nil, "Reader": r.Reader == nil, "Locations": r.Locations == nil,
+		"Commands": r.Commands == nil, "Client": r.Client == nil, "Reader": r.Reader == nil, "Locations": r.Locations == nil,
 		"Clock": r.Clock == nil, "Namespace": r.Namespace == "", "Discovery": r.Discovery == nil,
 	}
 	for _, field := range slices.Sorted(maps.Keys(missing)) {
@@ -260,6 +268,9 @@ func (r *Reconciler) observe(ctx context.Context, restore *velerov1.Restore) (ob
 	if o.volumes, err = r.volumes(ctx, restore); err != nil {
 		return o, err
 	}
+	if o.hooksLeft, err = r.observeHooks(ctx, restore); err != nil {
+		return o, err
+	}
 	o.untaken, err = r.observeUntaken(ctx, o)
 	return o, err
 }
@@ -293,7 +304,11 @@ func (r *Reconciler) observeProblems(ctx context.Context, o *observed) error {
 			return fmt.Errorf("getting BackupStorageLocation %s: %w", o.backup.Spec.StorageLocation, err)
 		}
 	}
-	o.problems = validate(o.restore, o.backup, location)
+	_, problems, err := r.readModifiers(ctx, o.restore)
+	if err != nil {
+		return err
+	}
+	o.problems = append(validate(o.restore, o.backup, location), problems...)
 	return r.observeGate(ctx, o)
 }
 

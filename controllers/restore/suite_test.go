@@ -40,6 +40,7 @@ type world struct {
 	client     client.Client
 	store      objectstore.Store
 	reconciler *Reconciler
+	commands   *fakeCommands
 
 	// webhook stands in for the restore gate; it may fail or do nothing.
 	webhook func(context.Context, *corev1.Pod) (*corev1.Pod, error)
@@ -57,7 +58,7 @@ func newWorld(t *testing.T) *world {
 	if _, ok := os.LookupEnv("KUBEBUILDER_ASSETS"); !ok {
 		t.Skip("KUBEBUILDER_ASSETS does not name a folder with kube-apiserver and etcd, so restores are not tried on an API server")
 	}
-	w := &world{WithT: NewWithT(t)}
+	w := &world{WithT: NewWithT(t), commands: &fakeCommands{}}
 	bucket := unpackFixture(t)
 	config := startAPIServer(t, w.WithT)
 	scheme := runtime.NewScheme()
@@ -75,7 +76,7 @@ func newWorld(t *testing.T) *world {
 	w.Expect(err).NotTo(HaveOccurred())
 	w.webhook = w.gate
 	w.reconciler = &Reconciler{
-		Discovery: w.clientset.Discovery(), Locations: w, Clock: clock.RealClock{}, Namespace: "velero",
+		Discovery: w.clientset.Discovery(), Commands: w.commands, Locations: w, Clock: clock.RealClock{}, Namespace: "velero",
 		Options: Options{ScratchDir: t.TempDir()},
 	}
 	w.intercept(interceptor.Funcs{})

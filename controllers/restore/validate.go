@@ -13,6 +13,7 @@ import (
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/controllers/restore/items"
 	"github.com/podkeep/podkeep/internal/filter"
+	"github.com/podkeep/podkeep/internal/hooks"
 )
 
 // everything is the list entry that matches every name.
@@ -30,7 +31,7 @@ func validate(r *velerov1.Restore, backup *velerov1.Backup, location *velerov1.B
 	problems = append(problems, validateResources(r.Spec.IncludedResources)...)
 	problems = append(problems, validateMapping(r.Spec.NamespaceMapping)...)
 	problems = append(problems, validateValues(r)...)
-	return append(problems, unsupported(&r.Spec)...)
+	return append(problems, hooks.ValidateRestore(r.Spec.Hooks)...)
 }
 
 func validateBackup(r *velerov1.Restore, backup *velerov1.Backup) []string {
@@ -116,32 +117,6 @@ func validateValues(r *velerov1.Restore) []string {
 		if d, err := time.ParseDuration(raw); err != nil || d <= 0 {
 			problems = append(problems, fmt.Sprintf("metadata.annotations[%s]: Invalid value: %q: must be a positive duration such as 4h",
 				velerov1.PodVolumeTimeoutAnnotation, raw))
-		}
-	}
-	return problems
-}
-
-// feature is a field of the spec that asks for something podkeep cannot do yet. A
-// restore that would ignore it is refused.
-type feature struct {
-	field string
-	asked func(*velerov1.RestoreSpec) bool
-	what  string
-}
-
-// unsupportedFeatures are checked in this order. Values that ask for nothing
-// beyond what every restore does are fine: the Velero CLI sends some of them.
-var unsupportedFeatures = []feature{
-	{"hooks.resources", func(s *velerov1.RestoreSpec) bool { return len(s.Hooks.Resources) > 0 }, "running hooks"},
-	{"resourceModifier", func(s *velerov1.RestoreSpec) bool { return s.ResourceModifier != nil }, "modifying objects"},
-}
-
-func unsupported(spec *velerov1.RestoreSpec) []string {
-	var problems []string
-	for _, f := range unsupportedFeatures {
-		if f.asked(spec) {
-			problems = append(problems, fmt.Sprintf("spec.%s: Unsupported value: %s is not supported by this version of podkeep; remove the field",
-				f.field, f.what))
 		}
 	}
 	return problems

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -55,10 +54,9 @@ func TestValidate(t *testing.T) {
 		"parallelism is not negative": {backup: complete, location: available, restore: func(r *velerov1.Restore) {
 			r.Spec.UploaderConfig = &velerov1.UploaderConfigForRestore{ParallelFilesDownload: -1}
 		}, want: []string{"spec.uploaderConfig.parallelFilesDownload"}},
-		"hooks are not there yet": {backup: complete, location: available, restore: func(r *velerov1.Restore) { r.Spec.Hooks.Resources = []velerov1.RestoreResourceHookSpec{{}} }, want: []string{"spec.hooks.resources: Unsupported value"}},
-		"modifiers are not there yet": {backup: complete, location: available, restore: func(r *velerov1.Restore) {
-			r.Spec.ResourceModifier = &corev1.TypedLocalObjectReference{}
-		}, want: []string{"spec.resourceModifier: Unsupported value"}},
+		"a hook has a command": {backup: complete, location: available, restore: func(r *velerov1.Restore) {
+			r.Spec.Hooks.Resources = []velerov1.RestoreResourceHookSpec{{PostHooks: []velerov1.RestoreResourceHook{{Exec: &velerov1.ExecRestoreHook{}}}}}
+		}, want: []string{"spec.hooks.resources[0].postHooks[0].exec.command: Required value"}},
 		"all filters are fine": {backup: complete, location: available, restore: func(r *velerov1.Restore) {
 			r.Spec.IncludedNamespaces = []string{"a", "b-*"}
 			r.Spec.IncludedResources = []string{"pods", "widgets.example.com"}

@@ -54,7 +54,7 @@ func (p *pass) restoreUnclaimed(ctx context.Context, i item, pv *corev1.Persiste
 		p.log.Info("Leaving out item", "item", i.ref.String(), "reason", reason)
 		return nil
 	}
-	i.prepared, _ = p.target.Prepare(i.archived) // no volume is left out here
+	i, _ = p.prepare(i) // no volume is left out here
 	if p.lacksClass(i) {
 		return nil
 	}
@@ -87,7 +87,7 @@ func (p *pass) isOurVolume(f items.VolumeFacts) bool {
 func (p *pass) executeVolume(ctx context.Context, i item, f items.VolumeFacts, d items.VolumeDecision) error {
 	switch {
 	case d.Action == items.VolumeRestore:
-		i.prepared, _ = p.target.Prepare(i.archived) // no volume is left out here
+		i, _ = p.prepare(i) // no volume is left out here
 		if p.lacksClass(i) {
 			return nil
 		}

@@ -106,16 +106,15 @@ func (p *run) lookWhere(ctx context.Context, w *world) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", objectstore.ErrInvalidConfig, err)
 	}
-	empty := false
-	if len(w.folders) == 0 {
-		top, err := p.store.CommonPrefixes(ctx, "")
-		if err != nil {
-			return err
-		}
-		empty = len(top) == 0
+	w.place = l.Place()
+	if len(w.folders) > 0 {
+		return nil
 	}
-	w.place = placeOf(l.Place(), empty)
-	return nil
+	top, err := p.store.CommonPrefixes(ctx, "")
+	if err == nil && len(top) == 0 {
+		w.place += emptySuffix
+	}
+	return err
 }
 
 // carryOut does what one verdict says. Every action is idempotent: a crash in the
@@ -158,7 +157,7 @@ func (p *run) importBackup(ctx context.Context, name string) error {
 	if a := admit(stored, name, p.Clock.Now()); !a.ok {
 		return p.carryOut(ctx, verdict{name: name, fate: fateSkip, why: a.why, visible: a.visible})
 	}
-	volumes, readable, err := p.readVolumes(ctx, name)
+	volumes, err := p.readVolumes(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -167,19 +166,19 @@ func (p *run) importBackup(ctx context.Context, name string) error {
 		return err
 	}
 	b := localBackup(stored, to)
-	if readable && len(volumes) == 0 {
+	if volumes.readable && len(volumes.entries) == 0 {
 		delete(b.Annotations, velerov1.SyncingAnnotation)
 	}
 	made, err := p.create(ctx, name, b)
 	if !made || err != nil {
 		return err
 	}
-	ctrl.LoggerFrom(ctx).Info("Made a Backup of a stored one", "Backup", name, "phase", b.Status.Phase, "volumes", len(volumes))
+	ctrl.LoggerFrom(ctx).Info("Made a Backup of a stored one", "Backup", name, "phase", b.Status.Phase, "volumes", len(volumes.entries))
 	if gone, err := p.takeBack(ctx, b); gone || err != nil {
 		return err
 	}
 	p.result.imported = append(p.result.imported, name)
-	return p.createVolumes(ctx, b, volumes, readable)
+	return p.createVolumes(ctx, b, volumes)
 }
 
 // create makes the Backup. It exists already when the cache is behind, or another
@@ -221,11 +220,11 @@ func (p *run) takeBack(ctx context.Context, b *velerov1.Backup) (bool, error) {
 
 // completeBackup makes the volumes that an earlier sync did not come to.
 func (p *run) completeBackup(ctx context.Context, b *velerov1.Backup) error {
-	volumes, readable, err := p.readVolumes(ctx, b.Name)
+	volumes, err := p.readVolumes(ctx, b.Name)
 	if err != nil {
 		return err
 	}
-	return p.createVolumes(ctx, b.DeepCopy(), volumes, readable)
+	return p.createVolumes(ctx, b.DeepCopy(), volumes)
 }
 
 // removeBackup looks once more, at the one object that makes a backup exist.
@@ -287,21 +286,28 @@ func (p *run) readBackup(ctx context.Context, name string) (*velerov1.Backup, er
 	return stored, nil
 }
 
+// volumeList is the list of a backup's volumes.
+type volumeList struct {
+	entries  []velerov1.PodVolumeBackup
+	readable bool // false means that there is a list, and that it is broken
+}
+
 // readVolumes returns the volumes of a backup. That they cannot be read, for a
 // reason that lies in them, is a problem of that backup and no error.
-func (p *run) readVolumes(ctx context.Context, name string) (volumes []velerov1.PodVolumeBackup, readable bool, err error) {
+func (p *run) readVolumes(ctx context.Context, name string) (volumeList, error) {
 	body, err := p.store.Get(ctx, layout.BackupPodVolumeBackups(name))
 	if errors.Is(err, objectstore.ErrNotFound) {
-		return nil, true, nil
+		return volumeList{readable: true}, nil
 	}
 	if err != nil {
-		return nil, false, p.ofOne(name, err)
+		return volumeList{}, p.ofOne(name, err)
 	}
-	err = errors.Join(layout.DecodeJSONGzip(body, &volumes), body.Close())
+	list := volumeList{readable: true}
+	err = errors.Join(layout.DecodeJSONGzip(body, &list.entries), body.Close())
 	if err != nil {
-		return nil, false, p.ofOne(name, fmt.Errorf("reading the list of its volumes: %w", err))
+		return volumeList{}, p.ofOne(name, fmt.Errorf("reading the list of its volumes: %w", err))
 	}
-	return volumes, true, nil
+	return list, nil
 }
 
 // ofOne tells the errors that concern one backup from those that concern the

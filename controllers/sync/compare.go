@@ -178,12 +178,4 @@ func nextPlace(w world, verdicts []verdict) string {
 // not mounted, a bucket that was made anew.
 const emptySuffix = "-empty"
 
-// placeOf is how a place is recorded.
-func placeOf(place string, empty bool) string {
-	if empty {
-		return place + emptySuffix
-	}
-	return place
-}
-
 func isEmptyPlace(place string) bool { return strings.HasSuffix(place, emptySuffix) }

@@ -128,7 +128,8 @@ func localVolume(stored *velerov1.PodVolumeBackup, backup *velerov1.Backup, to t
 	v.Spec.BackupStorageLocation = to.location
 	v.Spec.Cancel = false
 	if !v.IsFinished() {
-		v.Status.Message = joined(v.Status.Message, fmt.Sprintf("the volume was not finished (phase %q) when its backup was stored", shortened(string(v.Status.Phase))))
+		was := shortened(string(v.Status.Phase))
+		v.Status.Message = joined(v.Status.Message, fmt.Sprintf("the volume was not finished (phase %q) when its backup was stored", was))
 		v.Status.Phase = velerov1.PodVolumeBackupPhaseFailed
 	}
 	return v

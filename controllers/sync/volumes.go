@@ -16,14 +16,15 @@ import (
 // Backup, that it is complete. A Backup that lacks some is looked at again by each
 // sync, so that what is wrong with it does not fall into oblivion. A restore is
 // not in danger meanwhile: it reads the list in the bucket, too.
-func (p *run) createVolumes(ctx context.Context, b *velerov1.Backup, volumes []velerov1.PodVolumeBackup, readable bool) error {
+func (p *run) createVolumes(ctx context.Context, b *velerov1.Backup, volumes volumeList) error {
 	to := target{namespace: p.Namespace, location: p.location.Name}
-	complete := readable
-	for i := range volumes {
-		if volumes[i].Name == "" {
+	complete := volumes.readable
+	for i := range volumes.entries {
+		stored := &volumes.entries[i]
+		if stored.Name == "" {
 			continue // Velero's entry for an object that it could not create (velero-facts §12, 23)
 		}
-		made, err := p.createVolume(ctx, b, localVolume(&volumes[i], b, to))
+		made, err := p.createVolume(ctx, b, localVolume(stored, b, to))
 		if err != nil {
 			return err
 		}

@@ -96,10 +96,10 @@ func dataMover(s *velerov1.BackupSpec, unset string) string {
 	return s.DataMover
 }
 
-// hasScopeFilters reports whether the filters that tell scopes apart are used.
+// hasScopeFilters reports whether the filters that tell scopes apart hold. As in
+// Velero, they do unless one of the others is used.
 func hasScopeFilters(s *velerov1.BackupSpec) bool {
-	return len(s.IncludedClusterScopedResources)+len(s.ExcludedClusterScopedResources)+
-		len(s.IncludedNamespaceScopedResources)+len(s.ExcludedNamespaceScopedResources) > 0
+	return len(s.IncludedResources)+len(s.ExcludedResources) == 0 && s.IncludeClusterResources == nil
 }
 
 func (p *page) backupResources(s *velerov1.BackupSpec) {

@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	brief    = Look{Command: "podkeep"}
+	brief   = Look{Command: "podkeep"}
 	verbose = Look{Command: "podkeep -n backups", Details: true}
 )
 

@@ -56,7 +56,7 @@ func (p *page) texts(indent, name string, list []string) {
 	}
 	first := name + ":"
 	for _, text := range list {
-		p.line("%s%s\t%s", indent, first, OneLine(text))
+		p.line("%s%s\t%s", indent, first, printable(text))
 		first = ""
 	}
 }

@@ -261,17 +261,17 @@ func (s *s3) List(ctx context.Context, prefix string) ([]string, error) {
 	if err := checkPrefix(prefix); err != nil {
 		return nil, err
 	}
-	var keys []string
-	err := s.list(ctx, minio.ListObjectsOptions{Prefix: s.root + prefix, Recursive: true}, func(key string) {
-		if !strings.HasSuffix(key, "/") { // a folder object of a web console
-			keys = append(keys, key)
+	var found listing
+	err := s.list(ctx, minio.ListObjectsOptions{Prefix: s.root + prefix, Recursive: true}, func(key string) error {
+		if strings.HasSuffix(key, "/") { // a folder object of a web console
+			return nil
 		}
+		return found.add(key)
 	})
 	if err != nil {
 		return nil, s.failed("listing", prefix, err)
 	}
-	slices.Sort(keys)
-	return keys, nil
+	return found.sorted(), nil
 }
 
 // CommonPrefixes implements Store.
@@ -279,21 +279,21 @@ func (s *s3) CommonPrefixes(ctx context.Context, prefix string) ([]string, error
 	if err := checkFolder(prefix); err != nil {
 		return nil, err
 	}
-	var prefixes []string
-	err := s.list(ctx, minio.ListObjectsOptions{Prefix: s.root + prefix}, func(key string) {
-		if strings.HasSuffix(key, "/") && key != prefix {
-			prefixes = append(prefixes, key)
+	var found listing
+	err := s.list(ctx, minio.ListObjectsOptions{Prefix: s.root + prefix}, func(key string) error {
+		if !strings.HasSuffix(key, "/") || key == prefix {
+			return nil
 		}
+		return found.add(key)
 	})
 	if err != nil {
 		return nil, s.failed("listing", prefix, err)
 	}
-	slices.Sort(prefixes)
-	return slices.Compact(prefixes), nil
+	return slices.Compact(found.sorted()), nil
 }
 
-// list calls found with each key, relative to the root.
-func (s *s3) list(ctx context.Context, opts minio.ListObjectsOptions, found func(key string)) error {
+// list calls found with each key, relative to the root, until it fails.
+func (s *s3) list(ctx context.Context, opts minio.ListObjectsOptions, found func(key string) error) error {
 	g := newGuard(ctx, s3RequestTimeout)
 	defer g.stop()
 	for o := range s.core.ListObjectsIter(g.ctx, s.bucket, opts) {
@@ -301,7 +301,9 @@ func (s *s3) list(ctx context.Context, opts minio.ListObjectsOptions, found func
 			return g.explain(o.Err)
 		}
 		g.progress()
-		found(strings.TrimPrefix(o.Key, s.root))
+		if err := found(strings.TrimPrefix(o.Key, s.root)); err != nil {
+			return err
+		}
 	}
 	// The client ends the iteration without an error when the context ends.
 	return g.explain(context.Cause(g.ctx))

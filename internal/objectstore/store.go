@@ -43,6 +43,9 @@ var (
 	// ErrInvalidConfig is a location that no store can be made of.
 	ErrInvalidConfig = errors.New("invalid location")
 
+	// ErrTooManyObjects is a listing that is not kept in memory.
+	ErrTooManyObjects = errors.New("too many objects")
+
 	// ErrBadKey is a key that is empty, absolute or leads out of the location.
 	ErrBadKey = errors.New("bad object key")
 )

@@ -54,10 +54,22 @@ type Result struct {
 	LostAttributes int64    `json:"lostAttributes,omitempty"`
 	Lost           []string `json:"lost,omitempty"`
 
+	Cycle Cycle `json:"cycle,omitempty"` // maintenance: what it has done
+
 	Error    string `json:"error,omitempty"`
 	Reason   string `json:"reason,omitempty"` // a condition reason of api/velero/v1
 	Canceled bool   `json:"canceled,omitempty"`
 }
+
+// Cycle is what a maintenance has done.
+type Cycle string
+
+// Cycles of maintenance. Only a full one frees the space of what was deleted.
+const (
+	CycleNone  Cycle = "none" // nothing was due
+	CycleQuick Cycle = "quick"
+	CycleFull  Cycle = "full"
+)
 
 // MaxTerminationMessageBytes is the kubelet's limit for one container's
 // termination message (k8s.io/kubernetes/pkg/kubelet/container,

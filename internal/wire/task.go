@@ -1,9 +1,10 @@
-// Package wire is the contract between the node agent and the mover process.
+// Package wire is the contract between those who start a mover process, which are
+// the node agent and, for maintenance, the server, and the mover.
 //
-// The node agent passes one Task as the mover's only argument. The mover prints
-// one Message per line on standard output, writes its Result to the
-// container's termination message and ends with one of the exit codes. The
-// package is pure; both sides import it and nothing of each other.
+// They pass one Task as the mover's only argument. The mover prints one Message
+// per line on standard output, writes its Result to the container's termination
+// message and ends with one of the exit codes. The package is pure; both sides
+// import it and nothing of each other.
 package wire
 
 import (
@@ -26,21 +27,22 @@ const (
 // Kind says what a Task asks for.
 type Kind string
 
-// The two tasks.
+// The tasks.
 const (
-	KindBackup  Kind = "backup"
-	KindRestore Kind = "restore"
+	KindBackup      Kind = "backup"
+	KindRestore     Kind = "restore"
+	KindMaintenance Kind = "maintenance"
 )
 
 // Task is all that a mover is told. Secrets are not in it, only the files they
 // are mounted at.
 type Task struct {
 	Kind Kind   `json:"kind"`
-	Name string `json:"name"` // of the PodVolumeBackup or PodVolumeRestore, for logs
+	Name string `json:"name"` // of the PodVolumeBackup, PodVolumeRestore or BackupRepository, for logs
 	UID  string `json:"uid"`
 
-	// VolumePath is where the volume's directory is mounted.
-	VolumePath string `json:"volumePath"`
+	// VolumePath is where the volume's directory is mounted; "" for maintenance.
+	VolumePath string `json:"volumePath,omitempty"`
 
 	Repository Repository `json:"repository"`
 
@@ -69,6 +71,10 @@ type Repository struct {
 	// before the storage counts as unavailable; 0 means 120. Operations on large
 	// blobs get one more second per 256 KiB.
 	StorageTimeoutSeconds int64 `json:"storageTimeoutSeconds,omitempty"`
+
+	// FullMaintenanceSeconds is the time between two full cycles of maintenance that
+	// a repository gets when it is created; 0 means kopia's 24 hours.
+	FullMaintenanceSeconds int64 `json:"fullMaintenanceSeconds,omitempty"`
 }
 
 // Backup is a snapshot to take.
@@ -107,16 +113,26 @@ func ParseTask(text string) (Task, error) {
 		return t, fmt.Errorf("%w: %w", ErrBadTask, err)
 	}
 	switch {
-	case t.VolumePath == "":
+	case t.VolumePath == "" && t.Kind != KindMaintenance:
 		return t, fmt.Errorf("%w: volumePath is empty", ErrBadTask)
 	case t.Repository.Namespace == "":
 		return t, fmt.Errorf("%w: repository.namespace is empty", ErrBadTask)
-	case t.Kind == KindBackup && t.Backup == nil, t.Kind == KindRestore && t.Restore == nil:
-		return t, fmt.Errorf("%w: kind is %q but field %q is missing", ErrBadTask, t.Kind, t.Kind)
-	case t.Kind != KindBackup && t.Kind != KindRestore:
-		return t, fmt.Errorf("%w: kind: Unsupported value: %q: supported values: %q, %q", ErrBadTask, t.Kind, KindBackup, KindRestore)
 	}
-	return t, nil
+	return t, t.checkKind()
+}
+
+func (t Task) checkKind() error {
+	settings, known := map[Kind]bool{
+		KindBackup: t.Backup != nil, KindRestore: t.Restore != nil, KindMaintenance: true,
+	}[t.Kind]
+	switch {
+	case !known:
+		return fmt.Errorf("%w: kind: Unsupported value: %q: supported values: %q, %q, %q",
+			ErrBadTask, t.Kind, KindBackup, KindRestore, KindMaintenance)
+	case !settings:
+		return fmt.Errorf("%w: kind is %q but field %q is missing", ErrBadTask, t.Kind, t.Kind)
+	}
+	return nil
 }
 
 // Argument is the mover's argument for this task.

@@ -1,11 +1,13 @@
 package repository
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/blob"
@@ -82,7 +84,7 @@ func ensure(ctx context.Context, storage *boundedStorage, r wire.Repository) err
 
 // check opens the repository, so that a wrong password shows now.
 func check(ctx context.Context, storage *boundedStorage, r wire.Repository) error {
-	opened, err := open(ctx, storage, r, ForReading)
+	opened, err := open(ctx, opening{storage: storage, repository: r, purpose: ForReading})
 	if err != nil {
 		return err
 	}
@@ -134,18 +136,21 @@ func checkEmpty(ctx context.Context, storage blob.Storage) error {
 
 // complete writes the maintenance parameters and the marker.
 func complete(ctx context.Context, storage *boundedStorage, r wire.Repository) error {
-	opened, err := open(ctx, storage, r, ForWriting)
+	opened, err := open(ctx, opening{storage: storage, repository: r, purpose: ForWriting})
 	if err != nil {
 		return err
 	}
-	err = errors.Join(setMaintenance(ctx, opened), writeMarker(ctx, opened))
+	full := time.Duration(r.FullMaintenanceSeconds) * time.Second
+	err = errors.Join(setMaintenance(ctx, opened, full), writeMarker(ctx, opened))
 	if err := errors.Join(err, opened.Close(ctx)); err != nil {
 		return fmt.Errorf("completing %s: %w", place(r), Classify(err))
 	}
 	return nil
 }
 
-func setMaintenance(ctx context.Context, opened *Repository) error {
+// setMaintenance makes podkeep, or Velero, the one who maintains the repository, with
+// the given time between full cycles, if nobody of them has done so before.
+func setMaintenance(ctx context.Context, opened *Repository, full time.Duration) error {
 	current, err := maintenance.GetParams(ctx, opened)
 	if err != nil {
 		return fmt.Errorf("reading maintenance parameters: %w", err)
@@ -155,6 +160,7 @@ func setMaintenance(ctx context.Context, opened *Repository) error {
 	}
 	wanted := maintenance.DefaultParams()
 	wanted.Owner = Owner
+	wanted.FullCycle.Interval = cmp.Or(full, wanted.FullCycle.Interval)
 	err = repo.WriteSession(ctx, opened.Repository, repo.WriteSessionOptions{Purpose: "set maintenance parameters"},
 		func(ctx context.Context, w repo.RepositoryWriter) error {
 			return maintenance.SetParams(ctx, w, &wanted)

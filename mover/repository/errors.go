@@ -52,6 +52,9 @@ var (
 	// ErrSnapshotNotFound is a repository without that snapshot.
 	ErrSnapshotNotFound = errors.New("snapshot is not in the repository")
 
+	// ErrNotOwner is a repository that somebody else maintains.
+	ErrNotOwner = errors.New("repository is maintained by somebody else")
+
 	// ErrInvalidConfig is a location or a file that cannot be used as it is.
 	ErrInvalidConfig = errors.New("invalid repository configuration")
 )
@@ -69,6 +72,7 @@ var reasons = []struct {
 	{ErrUnavailable, velerov1.ReasonStorageUnavailable},
 	{ErrNotInitialized, velerov1.ReasonRepositoryNotReady},
 	{ErrExistingData, velerov1.ReasonRepositoryNotReady},
+	{ErrNotOwner, velerov1.ReasonMaintenanceFailed},
 	{ErrInvalidConfig, velerov1.ReasonRepositoryNotReady},
 }
 
@@ -88,7 +92,7 @@ func Reason(err error) string {
 func IsTerminal(err error) bool {
 	for _, terminal := range []error{
 		ErrWrongPassword, ErrNotInitialized, ErrCorrupt, ErrReadOnly,
-		ErrExistingData, ErrBucketNotFound, ErrSnapshotNotFound, ErrInvalidConfig,
+		ErrExistingData, ErrBucketNotFound, ErrSnapshotNotFound, ErrInvalidConfig, ErrNotOwner,
 	} {
 		if errors.Is(err, terminal) {
 			return true

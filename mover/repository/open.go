@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/blob"
@@ -88,14 +89,24 @@ func Open(ctx context.Context, r wire.Repository, purpose Purpose) (*Repository,
 	if err != nil {
 		return nil, err
 	}
-	opened, err := open(ctx, storage, r, purpose)
+	opened, err := open(ctx, opening{storage: storage, repository: r, purpose: purpose})
 	if err != nil {
 		return nil, errors.Join(err, storage.Close(ctx))
 	}
 	return opened, nil
 }
 
-func open(ctx context.Context, storage *boundedStorage, r wire.Repository, purpose Purpose) (*Repository, error) {
+// opening is what a repository is opened by.
+type opening struct {
+	storage    *boundedStorage
+	repository wire.Repository
+	purpose    Purpose
+
+	now func() time.Time // nil means the real time
+}
+
+func open(ctx context.Context, o opening) (*Repository, error) {
+	storage, r, purpose := o.storage, o.repository, o.purpose
 	password, err := readPassword(r.PasswordFile)
 	if err != nil {
 		return nil, err
@@ -118,6 +129,7 @@ func open(ctx context.Context, storage *boundedStorage, r wire.Repository, purpo
 	rep, err := repo.Open(ctx, configFile, password, &repo.Options{
 		DisableRepositoryLog: true, // no _log blobs: the mover's own log says what happened
 		DoNotWaitForUpgrade:  true,
+		TimeNowFunc:          o.now,
 		OnFatalError: func(err error) {
 			storage.broken.CompareAndSwap(nil, &brokenError{err: fmt.Errorf("%w: %w", ErrCorrupt, err)})
 		},

@@ -82,7 +82,19 @@ func blocked(o observed) *movement.Obstacle {
 	if obstacle := movement.ObstacleOf(o.destination, o.facts.Now); obstacle != nil {
 		return obstacle
 	}
-	return o.volume
+	if o.volume != nil {
+		return o.volume
+	}
+	return held(o.backup)
+}
+
+// held is the last obstacle: the server runs the hooks before a volume when this is
+// all that the volume waits for.
+func held(b *velerov1.PodVolumeBackup) *movement.Obstacle {
+	if b.Annotations[velerov1.HoldAnnotation] == "" {
+		return nil
+	}
+	return &movement.Obstacle{Reason: velerov1.ReasonWaitingForHooks, Message: "everything is ready but for the hooks that are run before"}
 }
 
 func podObstacle(o observed) *movement.Obstacle {

@@ -238,3 +238,20 @@ func moving(o *observed) {
 func ended(r wire.Result) func(*observed) {
 	return func(o *observed) { o.facts.Mover.Result = &r }
 }
+
+// Before hooks are run, the server must know that nothing else is in the way.
+func TestHeldVolumeWaitsForHooksLast(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	held := func(o *observed) { o.backup.Annotations = map[string]string{velerov1.HoldAnnotation: "x"} }
+	preparing := func(o *observed) { o.destination.Repository.Status.Phase = velerov1.BackupRepositoryPhaseNew }
+	canceled := func(o *observed) { o.facts.Cancel = "canceled" }
+
+	step := plan(see(held))
+	g.Expect(step.Action).To(Equal(movement.ActNothing))
+	g.Expect(step.Reason).To(Equal(velerov1.ReasonWaitingForHooks))
+	g.Expect(plan(see(held, preparing)).Reason).To(Equal(velerov1.ReasonWaitingForRepository))
+	g.Expect(plan(see(held, noPod)).Outcome).To(Equal(movement.Failed))
+	g.Expect(plan(see(held, canceled)).Outcome).To(Equal(movement.Canceled))
+	g.Expect(plan(see()).Action).To(Equal(movement.ActStart))
+}

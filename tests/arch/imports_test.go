@@ -44,6 +44,10 @@ var forbidden = map[string]struct {
 	"controllers/sync/...":         {[]string{"github.com/kopia", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
 	"controllers/download/...":     {[]string{"github.com/kopia", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
 	"controllers/serverstatus/...": {[]string{"github.com/kopia", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
+	"internal/hooks":               {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "what hooks a pod has is a function of objects"},
+	"internal/hookrun":             {[]string{module + "controllers"}, "controllers decide which hook is run"},
+	"internal/modifiers":           {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "an object in, an object out"},
+	"internal/podexec":             {[]string{module, "sigs.k8s.io/controller-runtime"}, "it runs commands and knows nothing of backups"},
 }
 
 // kopiaImporter is the one folder that may import kopia itself.

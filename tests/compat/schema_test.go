@@ -84,6 +84,7 @@ func TestBucketPassesTheSchema(t *testing.T) {
 	canceled.Annotations = map[string]string{velerov1.PodVolumeTimeoutAnnotation: "1ms"}
 	c.RunBackup(t, canceled)
 	g.Expect(canceled.Status.Phase).To(Equal(velerov1.BackupPhasePartiallyFailed), "%+v", canceled.Status)
+	g.Expect(c.VolumeBackups(t, canceled)).To(ContainElement(HaveField("Status.Phase", velerov1.PodVolumeBackupPhaseCanceled)))
 	r := suite.NewRestore(first, "")
 	r.Spec.NamespaceMapping = map[string]string{ns: r.Name}
 	c.CleanNamespace(t, r.Name)

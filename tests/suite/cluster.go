@@ -8,6 +8,7 @@ package suite
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -70,11 +72,12 @@ func New(kubeconfig string) (*Cluster, error) {
 	}
 	cfg.QPS, cfg.Burst = 200, 400
 	log.SetLogger(logr.Discard())
-	if err := velerov1.AddToScheme(clientgoscheme.Scheme); err != nil {
+	scheme := runtime.NewScheme() // tests connect in parallel, and the global one is not for that
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), velerov1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
 	c := &Cluster{Config: cfg, Kubeconfig: kubeconfig, StateDir: filepath.Dir(kubeconfig)}
-	if c.Client, err = client.NewWithWatch(cfg, client.Options{Scheme: clientgoscheme.Scheme}); err != nil {
+	if c.Client, err = client.NewWithWatch(cfg, client.Options{Scheme: scheme}); err != nil {
 		return nil, err
 	}
 	c.Clientset, err = kubernetes.NewForConfig(cfg)

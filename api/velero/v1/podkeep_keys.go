@@ -107,3 +107,40 @@ const (
 	// all its PodVolumeBackups are in the cluster, too.
 	SyncingAnnotation = "podkeep.io/syncing"
 )
+
+// Keys of podkeep on what it remembers of hooks while a backup or restore goes on
+// (docs/hooks.md).
+const (
+	// HooksLabel is on a ConfigMap with the hooks of some pods. Its value is one of
+	// HooksWaiting, HooksRunning and HooksEnded.
+	HooksLabel = "podkeep.io/hooks"
+
+	// HooksWaiting has hooks whose turn has not come.
+	HooksWaiting = "waiting"
+
+	// HooksRunning has hooks that may be run.
+	HooksRunning = "running"
+
+	// HooksEnded has no hook left to run.
+	HooksEnded = "ended"
+
+	// HookNodesAnnotation lists, on such a ConfigMap, the nodes of the pods' volumes,
+	// comma separated and sorted.
+	HookNodesAnnotation = "podkeep.io/hook-nodes"
+
+	// HookOrderAnnotation says, on such a ConfigMap, how many of the same backup go
+	// before it.
+	HookOrderAnnotation = "podkeep.io/hook-order"
+
+	// HookRecordAnnotation is, on a PodVolumeBackup, the name of the ConfigMap with
+	// the hooks that are run around it.
+	HookRecordAnnotation = "podkeep.io/hook-record"
+
+	// HoldAnnotation keeps the node agent from starting on a PodVolumeBackup. It is
+	// removed when the hooks before it have been run.
+	HoldAnnotation = "podkeep.io/hold"
+
+	// HooksFinalizer keeps a ConfigMap with hooks until those have been run that
+	// must be, also when its Backup is deleted in the middle.
+	HooksFinalizer = "podkeep.io/post-hooks"
+)

@@ -70,6 +70,9 @@ const (
 	// ReasonWaitingForVolumes waits until all volumes are finished.
 	ReasonWaitingForVolumes = "WaitingForVolumes"
 
+	// ReasonWaitingForHooks waits until commands in pods have been run.
+	ReasonWaitingForHooks = "WaitingForHooks"
+
 	// ReasonPreparing waits for the mover pod to run.
 	ReasonPreparing = "Preparing"
 
@@ -126,6 +129,10 @@ const (
 
 	// ReasonPodGone is a pod that does not exist any more.
 	ReasonPodGone = "PodGone"
+
+	// ReasonHookFailed is a volume of a pod whose hook failed that asked not to go on
+	// then.
+	ReasonHookFailed = "HookFailed"
 
 	// ReasonTargetFull is a volume without space for what is restored into it.
 	ReasonTargetFull = "TargetFull"

@@ -99,6 +99,10 @@ func (t Target) Prepare(archived *unstructured.Unstructured) (*unstructured.Unst
 	return obj, ""
 }
 
+// Label sets the labels that every restored object has, should somebody have taken
+// them off a prepared one.
+func (t Target) Label(obj *unstructured.Unstructured) { setLabels(obj, t.labels()) }
+
 // labels are those of every restored object.
 func (t Target) labels() map[string]string {
 	return map[string]string{
