@@ -206,8 +206,8 @@ func moving(t *testing.T, c *suite.Cluster) (ns, file string, b *velerov1.Backup
 	return ns, file, b
 }
 
-// movers are the pods that move volumes of a backup.
-func movers(t *testing.T, c *suite.Cluster, b *velerov1.Backup) []string {
+// backupMovers are the pods that move volumes of a backup.
+func backupMovers(t *testing.T, c *suite.Cluster, b *velerov1.Backup) []string {
 	t.Helper()
 	pods := &corev1.PodList{}
 	NewWithT(t).Expect(c.Client.List(t.Context(), pods, client.InNamespace(suite.Namespace), client.HasLabels{velerov1.PodVolumeBackupLabel})).To(Succeed())
@@ -250,7 +250,7 @@ func TestBackupIsCanceledWhileItsVolumesMove(t *testing.T) {
 		g.Expect(each.Status.FailureReason).To(Equal("canceled by ann"))
 	}
 	g.Expect(c.VolumeBackups(t, b)[ns+"/app/data"].Status.Phase).To(Equal(velerov1.PodVolumeBackupPhaseCanceled))
-	g.Eventually(func() []string { return movers(t, c, b) }, suite.Short).Should(BeEmpty(), "nothing is left running")
+	g.Eventually(func() []string { return backupMovers(t, c, b) }, suite.Short).Should(BeEmpty(), "nothing is left running")
 
 	g.Expect(os.Truncate(file, 1000)).To(Succeed())
 	again := c.RunBackup(t, suite.NewBackup(ns))
@@ -262,13 +262,13 @@ func TestBackupThatIsDeletedLeavesNothingRunning(t *testing.T) {
 	c := suite.Connect(t)
 	g := NewWithT(t)
 	_, _, b := moving(t, c)
-	g.Expect(movers(t, c, b)).NotTo(BeEmpty())
+	g.Expect(backupMovers(t, c, b)).NotTo(BeEmpty())
 
 	g.Expect(c.Client.Delete(t.Context(), b)).To(Succeed())
 
 	g.Eventually(func(g Gomega) {
 		g.Expect(c.VolumeBackups(t, b)).To(BeEmpty())
-		g.Expect(movers(t, c, b)).To(BeEmpty())
+		g.Expect(backupMovers(t, c, b)).To(BeEmpty())
 	}, suite.Short).Should(Succeed())
 	g.Expect(filepath.Join(c.StateDir, "s3", suite.S3Bucket, layout.BackupMetadata(b.Name))).NotTo(BeAnExistingFile())
 }
