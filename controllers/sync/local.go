@@ -23,7 +23,6 @@ const kindBackup = "Backup"
 type target struct {
 	namespace string
 	location  string
-	now       time.Time
 
 	// schedules are the UIDs of the Schedules in the cluster, by name.
 	schedules map[string]types.UID
