@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,6 +63,10 @@ func Connect(t *testing.T) *Cluster {
 	return c
 }
 
+// addTypes teaches client-go's scheme our kinds, once for all tests that connect at
+// the same time.
+var addTypes = sync.OnceValue(func() error { return velerov1.AddToScheme(clientgoscheme.Scheme) })
+
 // New connects to the cluster of a kubeconfig.
 func New(kubeconfig string) (*Cluster, error) {
 	cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
@@ -70,7 +75,7 @@ func New(kubeconfig string) (*Cluster, error) {
 	}
 	cfg.QPS, cfg.Burst = 200, 400
 	log.SetLogger(logr.Discard())
-	if err := velerov1.AddToScheme(clientgoscheme.Scheme); err != nil {
+	if err := addTypes(); err != nil {
 		return nil, err
 	}
 	c := &Cluster{Config: cfg, Kubeconfig: kubeconfig, StateDir: filepath.Dir(kubeconfig)}
