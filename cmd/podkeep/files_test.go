@@ -399,7 +399,7 @@ func readBundle(t *testing.T, file string) map[string]string {
 	texts := map[string]string{}
 	for r := tar.NewReader(z); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return texts
 		}
 		g.Expect(err).NotTo(HaveOccurred())

@@ -124,7 +124,8 @@ func (p *pass) afterCreate(i item) func(context.Context, fate) error {
 func (p *pass) lacksClass(i item) bool {
 	for _, class := range p.target.NewClasses(i.archived) {
 		if _, exists := p.classes[class]; !exists {
-			p.log.Error(i.entry(fmt.Sprintf("not restored: it is to get the storage class %q, which is not in this cluster; create it or correct the ConfigMap", class), nil))
+			p.log.Error(i.entry(fmt.Sprintf("not restored: it is to get the storage class %q, which is not in this cluster; "+
+				"create it or correct the ConfigMap", class), nil))
 			p.done(i.archived.GroupVersionKind(), i.prepared.GetNamespace(), i.ref.Name, layout.RestoreActionFailed)
 			return true
 		}

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
@@ -57,8 +58,9 @@ func (p *pass) listMade(ctx context.Context, gvk schema.GroupVersionKind) (ownOb
 		switch {
 		case ctx.Err() != nil:
 			return nil, fmt.Errorf("listing restored %s: %w", gvk.Kind, err)
-		case err != nil:
-			return own, nil // kinds that cannot be listed, or not now
+		case err != nil: // a kind that cannot be listed, or not now
+			ctrl.LoggerFrom(ctx).V(1).Info("Looking at restored objects one by one", "kind", gvk.String(), "reason", err.Error())
+			return own, nil
 		}
 		for n := range list.Items {
 			if m := &list.Items[n]; p.isOurs(m) {

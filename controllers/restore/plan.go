@@ -246,12 +246,13 @@ func waitingMessage(o observed) string {
 	var names, reasons []string
 	for _, v := range pendingVolumes(o) {
 		names = append(names, volumeName(&v))
-		if m := o.untaken[v.Name].message; m != "" && !slices.Contains(reasons, m) {
+		if m := o.untaken[v.Name].message; m != "" {
 			reasons = append(reasons, m)
 		}
 	}
 	slices.Sort(names)
 	slices.Sort(reasons)
+	reasons = slices.Compact(reasons)
 	if more := len(names) - maxNamedVolumes; more > 0 {
 		names = append(names[:maxNamedVolumes], fmt.Sprintf("and %d more", more))
 	}

@@ -113,7 +113,7 @@ func (p *pass) volumeFacts(ctx context.Context, pv *corev1.PersistentVolume, cla
 		f.ClassChanged, f.Class = true, class
 	}
 	f.Provisioner = p.classes[f.Class]
-	if p := p.restore.Spec.RestorePVs; p != nil && !*p && f.Data == items.DataSnapshot {
+	if wanted := p.restore.Spec.RestorePVs; wanted != nil && !*wanted && f.Data == items.DataSnapshot {
 		f.Data = items.DataLeftOut
 	}
 
