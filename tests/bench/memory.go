@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -139,8 +140,8 @@ func isBusy(ctx context.Context, c *suite.Cluster) (bool, error) {
 	return false, nil
 }
 
-// findProcesses returns the processes "/podkeep <role> …" of this machine, by
-// role.
+// findProcesses returns the processes "/podkeep <role> …" of the measured
+// installation, by role. There may be others on the cluster.
 func findProcesses() (map[string][]int, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
@@ -154,6 +155,10 @@ func findProcesses() (map[string][]int, error) {
 		}
 		arguments := strings.Split(string(command), "\x00")
 		if len(arguments) < 2 || arguments[0] != "/podkeep" {
+			continue
+		}
+		environment, err := os.ReadFile(filepath.Join(filepath.Dir(f), "environ"))
+		if err != nil || !slices.Contains(strings.Split(string(environment), "\x00"), "VELERO_NAMESPACE="+suite.Namespace) {
 			continue
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(f)))
