@@ -43,8 +43,8 @@ type session struct {
 	wantColor func() bool     // on a terminal
 }
 
-// clientCommands are the commands that people call from day to day.
-func clientCommands(f *factory, program string) []*cobra.Command {
+// newClient is the client of people, who call it from day to day.
+func newClient(f *factory, program string) *session {
 	s := &session{
 		program:   program,
 		namespace: f.Namespace,
@@ -60,7 +60,7 @@ func clientCommands(f *factory, program string) []*cobra.Command {
 		silenceLibraries()
 		return f.Client()
 	}
-	return s.commands()
+	return s
 }
 
 func (s *session) commands() []*cobra.Command {

@@ -35,7 +35,11 @@ func (d *downloads) throughAPI(ctx context.Context, address *url.URL) (io.ReadCl
 	if err != nil {
 		return nil, err
 	}
-	proxy := api.base.JoinPath("api/v1/namespaces", d.namespace, "services", "http:"+install.DownloadName+":http", "proxy", address.Path)
+	base := *api.base
+	if base.Path == "" {
+		base.Path = "/" // or the joined path would be relative
+	}
+	proxy := base.JoinPath("api/v1/namespaces", d.namespace, "services", "http:"+install.DownloadName+":http", "proxy", address.Path)
 	body, err := d.fetch(ctx, api.client, proxy)
 	if r, ok := errors.AsType[refusal](err); ok && r.code == http.StatusForbidden && strings.Contains(r.said, "services/proxy") {
 		fmt.Fprintf(d.warn, "You may not use the API server's proxy; this works while you run: kubectl -n %s port-forward service/%s %d\n",

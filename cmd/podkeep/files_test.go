@@ -214,7 +214,7 @@ func TestFilesThatTheServerServesComeThroughTheAPIServer(t *testing.T) {
 		answer func(http.ResponseWriter)
 		want   output
 	}{
-		"a log": {
+		"a log, of a cluster behind a path": {
 			func(w http.ResponseWriter) { _, _ = w.Write(zipped(t, "the log\n")) }, output{out: "the log\n"},
 		},
 		"a log that is not there": {
@@ -232,12 +232,16 @@ func TestFilesThatTheServerServesComeThroughTheAPIServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := NewWithT(t)
+			prefix := ""
+			if strings.Contains(name, "path") {
+				prefix = "/k8s"
+			}
 			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				g.Expect(r.URL.Path).To(Equal("/k8s/api/v1/namespaces/velero/services/http:podkeep-download:http/proxy/download/x/token"))
+				g.Expect(r.URL.Path).To(Equal(prefix + "/api/v1/namespaces/velero/services/http:podkeep-download:http/proxy/download/x/token"))
 				tc.answer(w)
 			}))
 			defer api.Close()
-			base, err := url.Parse(api.URL + "/k8s")
+			base, err := url.Parse(api.URL + prefix)
 			g.Expect(err).NotTo(HaveOccurred())
 			s := newSession(apiWith(t, answering(func(velerov1.DownloadTargetKind) string { return "http://localhost:8087/download/x/token" }),
 				&velerov1.Backup{ObjectMeta: object("shop-1"), Status: velerov1.BackupStatus{Phase: velerov1.BackupPhaseCompleted}}))
@@ -395,7 +399,7 @@ func readBundle(t *testing.T, file string) map[string]string {
 	texts := map[string]string{}
 	for r := tar.NewReader(z); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return texts
 		}
 		g.Expect(err).NotTo(HaveOccurred())

@@ -87,7 +87,9 @@ func newRootCommand(env func(string) string, program string) *cobra.Command {
 	f.bind(root)
 
 	root.AddGroup(&cobra.Group{ID: groupClient, Title: "Commands:"}, &cobra.Group{ID: groupInstall, Title: "Installation:"})
-	root.AddCommand(clientCommands(f, program)...)
+	s := newClient(f, program)
+	s.completeFlag(root, "namespace", s.completeNamespaces())
+	root.AddCommand(s.commands()...)
 	root.AddCommand(newInstallCommand(f), newUninstallCommand(f))
 	root.AddCommand(newServerCommand(env), newWebhookCommand(env), newNodeAgentCommand(env), newMoverCommand())
 	return root

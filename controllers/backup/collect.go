@@ -209,6 +209,7 @@ func (c *collector) run(ctx context.Context, d discovery.DiscoveryInterfaceWithC
 	if err := c.addHeldNamespaces(ctx); err != nil {
 		return err
 	}
+	c.log.Info("Summary for skipped PVs: " + skippedVolumes(c.claims))
 	c.log.Info("Collected items", "items", c.out.progress.items, "volumes", len(c.volumes.created))
 	return c.out.finish()
 }

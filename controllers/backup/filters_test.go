@@ -259,7 +259,7 @@ func TestResourcePoliciesThatAreWrong(t *testing.T) {
 	}
 }
 
-func TestListsThatMatchNothingAreWarnings(t *testing.T) {
+func TestListsThatMatchNothingAreTold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, appItems()...)
 	g, ctx := w.g, t.Context()
@@ -274,8 +274,8 @@ func TestListsThatMatchNothingAreWarnings(t *testing.T) {
 
 	var results layout.Results
 	w.stored(ctx, layout.BackupResults("nightly"), &results)
+	g.Expect(results.Errors.Velero).To(ConsistOf(ContainSubstring("Namespace gone of spec.includedNamespaces does not exist")))
 	g.Expect(results.Warnings.Velero).To(ConsistOf(
-		ContainSubstring("Namespace gone does not exist"),
 		ContainSubstring(`spec.includedResources: no kind of the cluster is called "typo"`),
 		ContainSubstring(`spec.orderedResources: no kind of the cluster is called "nothings"`),
 	))

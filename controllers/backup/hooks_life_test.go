@@ -90,6 +90,7 @@ func (w *world) records(ctx context.Context) []corev1.ConfigMap {
 
 // readyVolumes plays the node agent, for which the hooks are the last obstacle.
 func (w *world) readyVolumes(ctx context.Context) {
+	w.reconcileHooks(ctx, 1) // lets it
 	for _, v := range w.volumes(ctx) {
 		meta.SetStatusCondition(&v.Status.Conditions, metav1.Condition{
 			Type: velerov1.ConditionCompleted, Status: metav1.ConditionUnknown, Reason: velerov1.ReasonWaitingForHooks,
@@ -122,6 +123,9 @@ func TestHooksFromStartToEnd(t *testing.T) {
 	w.steps(ctx, 1)
 	w.reconcileHooks(ctx, 2)
 	g.Expect(w.commands.ran).To(BeEmpty(), "the volumes are not ready")
+	for _, v := range w.volumes(ctx) {
+		g.Expect(v.Annotations).To(HaveKeyWithValue(velerov1.HoldAnnotation, velerov1.HoldData), "but they may be")
+	}
 
 	w.readyVolumes(ctx)
 	w.reconcileHooks(ctx, 1)

@@ -42,6 +42,7 @@ const (
 	blockEnd     blockAction = "End"     // say that no hook is left to run
 	blockMark    blockAction = "Mark"    // write states that need no command
 	blockRun     blockAction = "Run"     // run one hook
+	blockPrepare blockAction = "Prepare" // have movers made for the volumes
 	blockRelease blockAction = "Release" // let the volumes move, or fail those that must not
 )
 
@@ -80,6 +81,8 @@ func runningBlock(f blockFacts) blockStep {
 	}
 	pre, post := f.record.Next(hooks.Pre), f.record.Next(hooks.Post)
 	switch {
+	case f.stop == "" && pre >= 0 && len(unpreparedVolumes(f)) > 0:
+		return blockStep{action: blockPrepare}
 	case f.stop == "" && pre >= 0 && !areVolumesReady(f):
 		return blockStep{action: blockNothing, after: untilDeadline(f)}
 	case pre >= 0:
@@ -154,6 +157,17 @@ func areVolumesReady(f blockFacts) bool {
 func waitsForHooks(v velerov1.PodVolumeBackup) bool {
 	c := meta.FindStatusCondition(v.Status.Conditions, velerov1.ConditionCompleted)
 	return c != nil && c.Reason == velerov1.ReasonWaitingForHooks
+}
+
+// unpreparedVolumes are the held volumes that no mover may be made for yet.
+func unpreparedVolumes(f blockFacts) []velerov1.PodVolumeBackup {
+	var some []velerov1.PodVolumeBackup
+	for _, v := range heldVolumes(f) {
+		if v.Annotations[velerov1.HoldAnnotation] != velerov1.HoldData {
+			some = append(some, v)
+		}
+	}
+	return some
 }
 
 // heldVolumes are the volumes that node agents must not start on yet.

@@ -31,7 +31,7 @@ func onePod(mods ...func(*blockFacts)) blockFacts {
 
 func heldVolume(name string, pod types.UID) velerov1.PodVolumeBackup {
 	return velerov1.PodVolumeBackup{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{velerov1.HoldAnnotation: "x", velerov1.HookRecordAnnotation: "r"}},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{velerov1.HoldAnnotation: velerov1.HoldData, velerov1.HookRecordAnnotation: "r"}},
 		Spec:       velerov1.PodVolumeBackupSpec{Pod: corev1.ObjectReference{UID: pod}},
 		Status: velerov1.PodVolumeBackupStatus{Conditions: []metav1.Condition{
 			{Type: velerov1.ConditionCompleted, Status: metav1.ConditionUnknown, Reason: velerov1.ReasonWaitingForHooks},
@@ -70,6 +70,11 @@ func blockInPhase(p string) func(*blockFacts) { return func(f *blockFacts) { f.p
 
 func blockOver(f *blockFacts) { f.over, f.stop = true, "the backup has ended" }
 
+func blockUnprepared(f *blockFacts) {
+	blockUnready(f)
+	f.volumes[0].Annotations[velerov1.HoldAnnotation] = velerov1.HoldAll
+}
+
 func blockUnready(f *blockFacts) { f.volumes[0].Status.Conditions = nil }
 
 func blockWithoutVolumes(f *blockFacts) { f.volumes = nil }
@@ -95,6 +100,7 @@ func TestPlanBlock(t *testing.T) {
 		after  time.Duration
 	}{
 		"a block waits for its turn":                           {facts: onePod(blockInPhase(velerov1.HooksWaiting)), action: blockNothing},
+		"movers are made when it is its turn":                  {facts: onePod(blockUnprepared), action: blockPrepare},
 		"a pod is not frozen before its volumes are ready":     {facts: onePod(blockUnready), action: blockNothing, after: time.Hour},
 		"then its pre hook is run":                             {facts: onePod(), action: blockRun, run: pre},
 		"a pod without volumes waits for none":                 {facts: onePod(blockWithoutVolumes), action: blockRun, run: pre},

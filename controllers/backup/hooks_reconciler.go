@@ -93,7 +93,8 @@ func recordOfVolume(_ context.Context, o client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: o.GetNamespace(), Name: name}}}
 }
 
-// hookVolumeTurned lets the end of a volume through, and that it is ready.
+// hookVolumeTurned lets the end of a volume through, that it is ready, and what was
+// done to its hold: the cache has it only then.
 func hookVolumeTurned() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc: func(event.CreateEvent) bool { return false },
@@ -101,7 +102,8 @@ func hookVolumeTurned() predicate.Predicate {
 			before, ok1 := e.ObjectOld.(*velerov1.PodVolumeBackup)
 			after, ok2 := e.ObjectNew.(*velerov1.PodVolumeBackup)
 			return ok1 && ok2 && after.Annotations[velerov1.HookRecordAnnotation] != "" &&
-				(before.IsFinished() != after.IsFinished() || waitsForHooks(*before) != waitsForHooks(*after))
+				(before.IsFinished() != after.IsFinished() || waitsForHooks(*before) != waitsForHooks(*after) ||
+					before.Annotations[velerov1.HoldAnnotation] != after.Annotations[velerov1.HoldAnnotation])
 		},
 	}
 }
@@ -257,6 +259,10 @@ func (r *hookReconciler) act(ctx context.Context, book *hookrun.Book, f blockFac
 				b.Record.Runs[i] = run
 			}
 		})
+	case blockPrepare:
+		return r.patchVolumes(ctx, unpreparedVolumes(f), func(v *velerov1.PodVolumeBackup) {
+			v.Annotations[velerov1.HoldAnnotation] = velerov1.HoldData
+		})
 	case blockRelease:
 		return r.release(ctx, f, s.failed)
 	case blockRun:
@@ -299,15 +305,22 @@ func (r *hookReconciler) tell(ctx context.Context, book *hookrun.Book, i int) er
 
 // release lets the held volumes of a block move, and ends those that must not.
 func (r *hookReconciler) release(ctx context.Context, f blockFacts, failed map[string]string) error {
-	var errs []error
-	for _, v := range heldVolumes(f) {
-		before := v.DeepCopy()
+	return r.patchVolumes(ctx, heldVolumes(f), func(v *velerov1.PodVolumeBackup) {
 		delete(v.Annotations, velerov1.HoldAnnotation)
 		if why, ok := failed[v.Name]; ok {
-			failVolume(&v, f.now, why)
+			failVolume(v, f.now, why)
 		}
-		if err := r.Client.Patch(ctx, &v, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
-			errs = append(errs, fmt.Errorf("releasing pod volume backup %s: %w", v.Name, err))
+	})
+}
+
+func (r *hookReconciler) patchVolumes(ctx context.Context, volumes []velerov1.PodVolumeBackup, change func(*velerov1.PodVolumeBackup)) error {
+	var errs []error
+	for i := range volumes {
+		v := volumes[i].DeepCopy()
+		before := v.DeepCopy()
+		change(v)
+		if err := r.Client.Patch(ctx, v, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+			errs = append(errs, fmt.Errorf("patching pod volume backup %s: %w", v.Name, err))
 		}
 	}
 	return errors.Join(errs...)

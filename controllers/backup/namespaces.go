@@ -85,7 +85,7 @@ func (c *collector) collectNamespaces(ctx context.Context) error {
 		}
 	}
 	for _, name := range c.filter.MissingNamespaces(names) {
-		c.log.Warn(itemlog.Entry{Message: fmt.Sprintf("Namespace %s does not exist", name)})
+		c.log.Error(itemlog.Entry{Message: fmt.Sprintf("Namespace %s of spec.includedNamespaces does not exist", name)})
 	}
 	return nil
 }

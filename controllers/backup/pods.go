@@ -20,6 +20,7 @@ import (
 const (
 	reasonClaimTaken    selection.Reason = "ClaimAlreadyTaken"
 	reasonClaimExcluded selection.Reason = "ClaimExcluded"
+	reasonPodExcluded   selection.Reason = "PodExcluded"
 )
 
 // verdict is what happens to one volume of a pod.
@@ -90,20 +91,33 @@ func (c *collector) collectPods(ctx context.Context) error {
 		} else if err := c.write(ctx, podsResource, u); err != nil {
 			return err
 		}
-		if reason != "" && reason != excludedDeleted {
-			return nil
-		}
 		pod, err := podOf(u)
-		if err != nil {
+		switch {
+		case err != nil:
 			c.log.Error(podEntry(u, "Pod cannot be read; its volumes are not in the backup", err))
 			return nil
+		case reason != "" && reason != excludedDeleted:
+			c.skipPod(pod)
+			return nil
+		default:
+			return c.addPodVolumes(ctx, pod)
 		}
-		return c.addPodVolumes(ctx, pod)
 	}})
 	if err != nil {
 		return err
 	}
 	return c.flushBlocks(ctx)
+}
+
+// skipPod notes, on the claims of a pod that is not in the backup, why it does not
+// give their data.
+func (c *collector) skipPod(pod *corev1.Pod) {
+	for _, v := range pod.Spec.Volumes {
+		name, _ := selection.ClaimName(pod, v)
+		if cl := c.claims.find(pod.Namespace, name); cl != nil {
+			cl.skips = append(cl.skips, fmt.Sprintf("%s (pod %s)", reasonPodExcluded, pod.Name))
+		}
+	}
 }
 
 // addPodVolumes judges the volumes of a pod, and has those moved that are taken.

@@ -84,7 +84,7 @@ func newPodVolumeBackup(b *velerov1.Backup, v podVolume) *velerov1.PodVolumeBack
 	}
 	if v.hookRecord != "" {
 		pvb.Annotations[velerov1.HookRecordAnnotation] = v.hookRecord
-		pvb.Annotations[velerov1.HoldAnnotation] = velerov1.ReasonWaitingForHooks
+		pvb.Annotations[velerov1.HoldAnnotation] = velerov1.HoldAll
 	}
 	return pvb
 }

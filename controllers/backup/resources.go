@@ -99,15 +99,6 @@ func newDiscovered(groups []*metav1.APIGroup, lists []*metav1.APIResourceList) d
 	return d
 }
 
-// find returns nil for a kind that is not served, or cannot be an item.
-func (d discovered) find(gr schema.GroupResource) *resource {
-	i := slices.IndexFunc(d.kinds, func(r resource) bool { return r.GroupResource() == gr })
-	if i < 0 {
-		return nil
-	}
-	return &d.kinds[i]
-}
-
 // choice is a kind, and whether its items are taken by themselves.
 type choice struct {
 	resource

@@ -111,10 +111,12 @@ func TestCancel(t *testing.T) {
 	}{
 		"in the queue": {
 			hold: func(t *testing.T, in *install) {
+				t.Helper()
 				before := in.startBackup(t, "before")
 				in.eventually(t, before, func(g Gomega) { g.Expect(isCollected(before)).To(BeTrue()) })
 			},
 			reached: func(t *testing.T, in *install, b *velerov1.Backup) {
+				t.Helper()
 				in.eventually(t, b, func(g Gomega) { g.Expect(b.Status.QueuePosition).To(Equal(1)) })
 			},
 		},
@@ -135,6 +137,7 @@ func TestCancel(t *testing.T) {
 		"while volumes move": {
 			hold: func(*testing.T, *install) {},
 			reached: func(t *testing.T, in *install, b *velerov1.Backup) {
+				t.Helper()
 				in.eventually(t, b, func(g Gomega) { g.Expect(isCollected(b)).To(BeTrue()) })
 			},
 			volumes: 2, log: "Collected items",

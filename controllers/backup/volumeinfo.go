@@ -2,6 +2,7 @@ package backup
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -56,20 +57,55 @@ func interimVolumeInfo(c *claims, v *podVolumes) layout.VolumeInfoList {
 	return append(skipped, moved...)
 }
 
+// skippedVolumes are the persistent volumes of the backup whose data nobody has,
+// in the form in which Velero logs them (velero-facts §5.6).
+func skippedVolumes(c *claims) string {
+	type reason struct {
+		Approach string `json:"approach"`
+		Reason   string `json:"reason"`
+	}
+	type skippedPV struct {
+		Name    string   `json:"name"`
+		Reasons []reason `json:"reasons"`
+	}
+	list := []skippedPV{}
+	for _, cl := range c.sorted() {
+		if cl.taken || cl.volume == nil {
+			continue
+		}
+		pv := skippedPV{Name: cl.volume.name}
+		approach, reasons := skipReasons(cl, c.unused)
+		for _, r := range reasons {
+			pv.Reasons = append(pv.Reasons, reason{Approach: approach, Reason: r})
+		}
+		list = append(list, pv)
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		panic("backup: encoding plain values: " + err.Error()) // cannot happen
+	}
+	return string(text)
+}
+
 // skippedInfo says why nobody has the data of a claim; unused is the reason when
 // no pod says more.
 func skippedInfo(cl *claim, unused string) layout.VolumeInfo {
 	info := layout.VolumeInfo{Skipped: true}
 	setClaim(&info, cl)
+	approach, reasons := skipReasons(cl, unused)
+	info.SkippedReason = skipText(approach, reasons...)
+	return info
+}
+
+func skipReasons(cl *claim, unused string) (approach string, reasons []string) {
 	switch {
 	case cl.excluded != "":
-		info.SkippedReason = skipText(anyApproach, cl.excluded)
+		return anyApproach, []string{cl.excluded}
 	case len(cl.skips) == 0:
-		info.SkippedReason = skipText(skipApproach, cmp.Or(unused, reasonNoPod))
+		return skipApproach, []string{cmp.Or(unused, reasonNoPod)}
 	default:
-		info.SkippedReason = skipText(skipApproach, cl.skips...)
+		return skipApproach, cl.skips
 	}
-	return info
 }
 
 func skipText(approach string, reasons ...string) string {

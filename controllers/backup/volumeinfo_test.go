@@ -89,3 +89,16 @@ func TestVolumeInfo(t *testing.T) {
 		})
 	}
 }
+
+func TestSkippedVolumesAreLoggedAsByVelero(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	c := newClaims()
+	c.add(&claim{namespace: "app", name: "db", volume: &volume{name: "pv-1"}, skips: []string{"PodNotRunning (pod a)", "PodExcluded (pod b)"}})
+	c.add(&claim{namespace: "app", name: "files", volume: &volume{name: "pv-2"}, taken: true})
+	c.add(&claim{namespace: "app", name: "pending"})
+
+	g.Expect(skippedVolumes(c)).To(Equal(`[{"name":"pv-1","reasons":[{"approach":"podvolume","reason":"PodNotRunning (pod a)"},` +
+		`{"approach":"podvolume","reason":"PodExcluded (pod b)"}]}]`))
+	g.Expect(skippedVolumes(newClaims())).To(Equal("[]"))
+}

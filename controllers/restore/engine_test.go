@@ -114,6 +114,7 @@ imagePullSecrets: [{name: theirs}]
 }
 
 func testExistingAreLeft(t *testing.T, w *world) {
+	t.Helper()
 	w.backup(t, "left", existingArchive)
 	w.existing(t, "left")
 
@@ -134,6 +135,7 @@ func testExistingAreLeft(t *testing.T, w *world) {
 }
 
 func testExistingAreUpdated(t *testing.T, w *world) {
+	t.Helper()
 	w.backup(t, "updated", existingArchive)
 	w.existing(t, "updated")
 
@@ -159,6 +161,7 @@ func testExistingAreUpdated(t *testing.T, w *world) {
 }
 
 func testNodePorts(t *testing.T, w *world) {
+	t.Helper()
 	archive := `
 apiVersion: v1
 kind: Service
@@ -188,6 +191,7 @@ spec: {type: NodePort, clusterIP: 10.0.0.77, ports: [{port: 80, nodePort: 31234,
 }
 
 func testStatus(t *testing.T, w *world) {
+	t.Helper()
 	w.backup(t, "status", `
 apiVersion: batch/v1
 kind: CronJob
@@ -241,6 +245,7 @@ status: {currentHealthy: 3, desiredHealthy: 1, disruptionsAllowed: 2, expectedPo
 }
 
 func testMappings(t *testing.T, w *world) {
+	t.Helper()
 	w.backup(t, "maps", `
 apiVersion: v1
 kind: PersistentVolumeClaim
@@ -285,6 +290,7 @@ spec: {containers: [{name: app, image: "registry.old/web:1"}]}
 }
 
 func testJobs(t *testing.T, w *world) {
+	t.Helper()
 	w.backup(t, "jobs", `
 apiVersion: v1
 kind: Pod
@@ -329,6 +335,7 @@ spec:
 }
 
 func testSchedule(t *testing.T, w *world) {
+	t.Helper()
 	of := func(seconds int64, phase velerov1.BackupPhase) func(*velerov1.Backup) {
 		return func(b *velerov1.Backup) {
 			b.Labels = map[string]string{velerov1.ScheduleNameLabel: "daily"}

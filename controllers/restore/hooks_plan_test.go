@@ -83,7 +83,7 @@ func TestPlanHooks(t *testing.T) {
 		"a canceled restore":                             {facts: restoredPodFacts(func(f *hookFacts) { f.stop = "canceled" }), action: hooksMark, marks: all(hooks.Dropped)},
 		"a hook that cannot be run":                      {facts: restoredPodFacts(func(f *hookFacts) { f.record.Runs[1].Problem = "no container" }), action: hooksMark, marks: map[int]hooks.State{1: hooks.Failed}},
 		"all have ended":                                 {facts: restoredPodFacts(hookState(0, hooks.Succeeded), hookState(1, hooks.Skipped), hookState(2, hooks.Dropped)), action: hooksEnd},
-		"a record that cannot be read":                   {facts: hookFacts{broken: hooksErr}, action: hooksEnd},
+		"a record that cannot be read":                   {facts: hookFacts{broken: errHooks}, action: hooksEnd},
 		"the record stays until the restore has read it": {facts: restoredPodFacts(func(f *hookFacts) { f.phase = velerov1.HooksEnded }), action: hooksNothing},
 		"then it goes":                                   {facts: restoredPodFacts(func(f *hookFacts) { f.phase, f.over = velerov1.HooksEnded, true }), action: hooksForget},
 		"many pods are looked at less often":             {facts: restoredPodFacts(down(0), down(1), func(f *hookFacts) { f.record.Before = 500 }), action: hooksNothing, after: 10 * time.Second},
@@ -108,7 +108,7 @@ func TestPlanHooks(t *testing.T) {
 	}
 }
 
-var hooksErr = errStopped
+var errHooks = errStopped
 
 func TestInterruptedHookOfARestoreSaysSo(t *testing.T) {
 	t.Parallel()

@@ -51,6 +51,7 @@ provisioner: example.com/none
 `
 
 func testFilters(t *testing.T, w *world) {
+	t.Helper()
 	tests := map[string]struct {
 		spec func(*velerov1.RestoreSpec)
 		want []string // kind and name, of what was created
@@ -176,6 +177,7 @@ value: 8
 `
 
 func testLabels(t *testing.T, w *world) {
+	t.Helper()
 	w.backup(t, "labels", labelArchive)
 
 	r := w.run(t, "labels", "labels", into("labels"), func(r *velerov1.Restore) {
@@ -196,6 +198,7 @@ func testLabels(t *testing.T, w *world) {
 }
 
 func testUnclaimedVolumes(t *testing.T, w *world) {
+	t.Helper()
 	w.backup(t, "unclaimed", strings.ReplaceAll(labelArchive, "labels-", "unclaimed-"))
 
 	r := w.run(t, "unclaimed", "unclaimed", func(r *velerov1.Restore) { r.Spec.IncludedResources = []string{"persistentvolumes"} })
@@ -206,6 +209,7 @@ func testUnclaimedVolumes(t *testing.T, w *world) {
 }
 
 func testDefinitions(t *testing.T, w *world) {
+	t.Helper()
 	w.backup(t, "definitions", `
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition

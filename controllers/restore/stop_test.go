@@ -84,6 +84,7 @@ func (w *world) agent(t *testing.T, v *velerov1.PodVolumeRestore, phase velerov1
 }
 
 func testCancelBeforeStart(t *testing.T, w *world) {
+	t.Helper()
 	r := w.run(t, "too-early", "no-such-backup", func(r *velerov1.Restore) {
 		r.Annotations = map[string]string{velerov1.CancelRequestedByAnnotation: "ann"}
 	})
@@ -94,6 +95,7 @@ func testCancelBeforeStart(t *testing.T, w *world) {
 }
 
 func testCancelVolumes(t *testing.T, w *world) {
+	t.Helper()
 	w.backup(t, "cancel", volumeArchive)
 	r := w.run(t, "cancel", "cancel", into("cancel"))
 	fills := w.fills(t, r)
@@ -129,6 +131,7 @@ func testCancelVolumes(t *testing.T, w *world) {
 }
 
 func testCancelPass(t *testing.T, w *world) {
+	t.Helper()
 	var text strings.Builder
 	text.WriteString("apiVersion: v1\nkind: Namespace\nmetadata: {name: a}")
 	for n := range 100 {
@@ -165,6 +168,7 @@ func testCancelPass(t *testing.T, w *world) {
 }
 
 func testDeletion(t *testing.T, w *world) {
+	t.Helper()
 	w.backup(t, "deletion", volumeArchive)
 	r := w.run(t, "deletion", "deletion", into("deletion"))
 	fills := w.fills(t, r)
@@ -194,6 +198,7 @@ func testDeletion(t *testing.T, w *world) {
 }
 
 func testSecondPass(t *testing.T, w *world) {
+	t.Helper()
 	w.backup(t, "again", strings.ReplaceAll(sampleArchive, "NAME", "again")+"\n---"+volumeArchive)
 	r := w.restore(t, "again", func(r *velerov1.Restore) {
 		r.Spec.BackupName, r.Spec.NamespaceMapping = "again", map[string]string{"a": "a-again", "b": "b-again"}
@@ -235,6 +240,7 @@ func testSecondPass(t *testing.T, w *world) {
 }
 
 func testTerminating(t *testing.T, w *world) {
+	t.Helper()
 	w.backup(t, "terminating", volumeArchive)
 	var once sync.Once
 	w.intercept(interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
@@ -261,6 +267,7 @@ func testTerminating(t *testing.T, w *world) {
 }
 
 func testCrowded(t *testing.T, w *world) {
+	t.Helper()
 	pod := func(name string) string {
 		return `
 apiVersion: v1
@@ -309,6 +316,7 @@ spec: {replicas: 2, selector: {matchLabels: {app: web}}, template: {metadata: {l
 }
 
 func testManyVolumes(t *testing.T, w *world) {
+	t.Helper()
 	const pods = 60
 	var text strings.Builder
 	text.WriteString("apiVersion: v1\nkind: Namespace\nmetadata: {name: a}")
@@ -357,6 +365,7 @@ status: {phase: Completed, snapshotID: "0123"}`, "NAME", fmt.Sprintf("%03d", n))
 }
 
 func testTwoRestores(t *testing.T, w *world) {
+	t.Helper()
 	w.backup(t, "two", volumeArchive)
 	first := w.run(t, "two-first", "two", into("two"))
 	pod := &corev1.Pod{}

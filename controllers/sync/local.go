@@ -23,7 +23,6 @@ const kindBackup = "Backup"
 type target struct {
 	namespace string
 	location  string
-	now       time.Time
 
 	// schedules are the UIDs of the Schedules in the cluster, by name.
 	schedules map[string]types.UID
@@ -48,6 +47,9 @@ func admit(stored *velerov1.Backup, name string, now time.Time) admission {
 		return admission{ok: true}
 	case isLeftBehind(stored):
 		return admission{why: fmt.Sprintf("the cluster that makes it has not finished it (%s)", phase)}
+	case phase == velerov1.BackupPhaseDeleting:
+		// Another cluster's deletion marks it so, and removes it in a moment.
+		return admission{why: "a cluster is deleting it"}
 	default:
 		return admission{why: fmt.Sprintf("its phase is %q, and only finished backups are taken", shortened(string(phase))), visible: true}
 	}

@@ -33,7 +33,7 @@ func TestAdmit(t *testing.T) {
 		"one that was never finished":           {backup(inPhase("FinalizingPartiallyFailed"), expires(t0.Add(-time.Hour))), true, false},
 		"one that would be begun here":          {backup(inPhase("")), false, true},
 		"one that would be continued here":      {backup(inPhase("InProgress"), expires(t0.Add(-time.Hour))), false, true},
-		"one that would be deleted here":        {backup(inPhase("Deleting")), false, true},
+		"one that would be deleted here":        {backup(inPhase("Deleting")), false, false},
 		"one in a phase that does not exist":    {backup(inPhase("Perfect")), false, true},
 		"one of another name than its folder's": {backup(named("weekly")), false, true},
 	}

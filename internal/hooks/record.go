@@ -141,6 +141,7 @@ func (r Record) Count() velerov1.HookStatus {
 		case Failed:
 			s.HooksAttempted++
 			s.HooksFailed++
+		case Waiting, Started, Dropped:
 		}
 	}
 	return s

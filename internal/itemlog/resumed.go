@@ -36,12 +36,12 @@ func (l *Log) inspect() (damage, err error) {
 	}
 	zr, err := gzip.NewReader(io.NewSectionReader(l.file, 0, size))
 	if err != nil {
-		return errLogDamaged, nil //nolint:nilerr // the cause is in the result
+		return errLogDamaged, nil
 	}
 	unpacked, err := io.Copy(io.Discard, io.LimitReader(zr, maxUnpackedBytes+1))
 	switch {
 	case err != nil:
-		return errLogDamaged, nil //nolint:nilerr // the cause is in the result
+		return errLogDamaged, nil
 	case unpacked > maxUnpackedBytes:
 		return errLogTooLarge, nil
 	default:

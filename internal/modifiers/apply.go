@@ -95,7 +95,7 @@ func (c compiled) fits(i Item, obj *unstructured.Unstructured) (bool, error) {
 	}
 	for _, m := range c.matches {
 		if _, err := m.Apply(text); err != nil {
-			return false, nil // another value, or none
+			return false, nil //nolint:nilerr // another value, or none: the rule does not apply
 		}
 	}
 	return true, nil

@@ -297,8 +297,8 @@ func valueOf(raw json.RawMessage) (json.RawMessage, error) {
 		return quote(""), nil
 	}
 	var text string
-	if json.Unmarshal(raw, &text) != nil || string(raw) == "null" {
-		return raw, nil
+	if err := json.Unmarshal(raw, &text); err != nil || string(raw) == "null" {
+		return raw, nil //nolint:nilerr // what is no string stands for itself
 	}
 	trimmed := strings.TrimSpace(text)
 	if json.Valid([]byte(trimmed)) {

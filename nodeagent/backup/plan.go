@@ -88,13 +88,13 @@ func blocked(o observed) *movement.Obstacle {
 	return held(o.backup)
 }
 
-// held is the last obstacle: the server runs the hooks before a volume when this is
-// all that the volume waits for.
+// held is the last obstacle: hooks are run before the volume is moved, and others
+// go first, because no pod is frozen for them.
 func held(b *velerov1.PodVolumeBackup) *movement.Obstacle {
-	if b.Annotations[velerov1.HoldAnnotation] == "" {
+	if b.Annotations[velerov1.HoldAnnotation] != velerov1.HoldAll {
 		return nil
 	}
-	return &movement.Obstacle{Reason: velerov1.ReasonWaitingForHooks, Message: "everything is ready but for the hooks that are run before"}
+	return &movement.Obstacle{Reason: velerov1.ReasonWaitingForSlot, Message: "volumes without hooks, and those of other hooks, go first"}
 }
 
 func podObstacle(o observed) *movement.Obstacle {

@@ -91,6 +91,7 @@ func (r *Reconciler) observe(ctx context.Context, b *velerov1.PodVolumeBackup) (
 		Now:      r.Clock.Now(),
 		Subject:  movement.VolumeName(b.Spec.Pod, b.Spec.Volume),
 		Finished: b.IsFinished(),
+		Held:     b.Annotations[velerov1.HoldAnnotation] != "",
 		Cancel:   movement.CancelReason(b, b.Spec.Cancel, b.Status.Message),
 	}}
 	if err := r.Actor.Observe(ctx, r.subject(b), &o.facts); err != nil || o.facts.Finished {

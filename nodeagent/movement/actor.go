@@ -90,7 +90,7 @@ func (a *Actor) Act(ctx context.Context, s Subject, p Proposal) (types.UID, erro
 	}
 	switch p.Step.Action {
 	case ActStart:
-		return a.start(ctx, s.Key, p.Build)
+		return a.start(ctx, s.Key, p)
 	case ActAwaitRoom:
 		a.awaitRoom(ctx, s.Key)
 		return "", nil
@@ -142,17 +142,20 @@ func (a *Actor) follow(key Key, f Facts) {
 
 // start makes a mover pod. A name that is taken is success: it is this mover, or
 // Observe will say whose it is.
-func (a *Actor) start(ctx context.Context, key Key, build func(bool) (*corev1.Pod, error)) (types.UID, error) {
+func (a *Actor) start(ctx context.Context, key Key, p Proposal) (types.UID, error) {
 	others, err := a.others(ctx)
 	if err != nil {
 		return "", err
+	}
+	if p.Facts.Held {
+		others = math.MaxInt32 // nobody knows when it may move
 	}
 	standing := a.Ledger.Admit(key, others)
 	if standing == slots.Unknown {
 		return "", outcome.Waitf(velerov1.ReasonWaitingForSlot, a.Limits.Recheck,
 			"the node prepares as many other volumes as it may")
 	}
-	pod, err := build(standing == slots.Granted)
+	pod, err := p.Build(standing == slots.Granted)
 	if err != nil {
 		return "", a.refuse(ctx, key, outcome.Terminalf(velerov1.ReasonInvalidSpec, "building mover pod: %w", err))
 	}
@@ -171,7 +174,7 @@ func (a *Actor) start(ctx context.Context, key Key, build func(bool) (*corev1.Po
 }
 
 // others counts the volumes of the node that have no mover yet, less the one that
-// is asked for.
+// is asked for. Those that are held do not compete for a slot.
 func (a *Actor) others(ctx context.Context) (int, error) {
 	here := client.InNamespace(a.Namespace)
 	backups, restores := &velerov1.PodVolumeBackupList{}, &velerov1.PodVolumeRestoreList{}
@@ -183,7 +186,7 @@ func (a *Actor) others(ctx context.Context) (int, error) {
 	}
 	wanted := 0
 	for i := range backups.Items {
-		if b := &backups.Items[i]; b.Spec.Node == a.Node && !b.IsFinished() {
+		if b := &backups.Items[i]; b.Spec.Node == a.Node && !b.IsFinished() && b.Annotations[velerov1.HoldAnnotation] == "" {
 			wanted++
 		}
 	}

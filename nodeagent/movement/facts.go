@@ -117,8 +117,9 @@ type Facts struct {
 	Limits  Limits
 	Subject string // the volume, for messages
 
-	// What the object says.
+	// What the object says. Held is one whose data must not be moved yet.
 	Finished bool
+	Held     bool
 	Cancel   string      // why to stop; "" means that nobody asked
 	Movers   []types.UID // mover pods made so far, oldest first
 

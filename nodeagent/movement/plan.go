@@ -169,6 +169,9 @@ func planWithoutMover(f Facts) Step {
 		return fail(*f.Blocked)
 	case f.Blocked != nil:
 		return Step{Action: ActNothing, Reason: f.Blocked.Reason, Message: f.Blocked.Message, After: f.Blocked.After}
+	case !f.HasRoom && f.Held:
+		// The others of its group may be what the node is full of.
+		return Step{Action: ActAwaitRoom, Reason: velerov1.ReasonWaitingForHooks, Message: waitingForHooks}
 	case !f.HasRoom:
 		return Step{Action: ActAwaitRoom, Reason: velerov1.ReasonWaitingForSlot,
 			Message: "the node prepares as many other volumes as it may"}
@@ -238,7 +241,14 @@ func doing(m *Mover) string {
 	}
 }
 
+// waitingForHooks is what the server waits for before it runs the hooks of a held
+// volume.
+const waitingForHooks = "everything is ready but for the hooks that are run before"
+
 func planSlot(f Facts) Step {
+	if f.Held {
+		return Step{Action: ActNothing, Reason: velerov1.ReasonWaitingForHooks, Message: waitingForHooks}
+	}
 	waiting := Step{Action: ActNothing, Reason: velerov1.ReasonWaitingForSlot,
 		Message: fmt.Sprintf("mover pod %s is ready and waits until the node moves fewer other volumes", f.Mover.Name)}
 	switch f.Slot {

@@ -59,20 +59,23 @@ func (b *bench) measureScale(ctx context.Context) error {
 	if s.cluster.Client, err = client.NewWithWatch(s.cluster.Config, client.Options{Scheme: c.Client.Scheme()}); err != nil {
 		return err
 	}
-	if err := s.findProcesses(); err != nil {
+	if err := s.findProcesses(ctx); err != nil {
 		return err
 	}
 	return errors.Join(s.measureObjects(ctx), s.measureVolumes(ctx))
 }
 
-// findProcesses finds the server that leads and the node agent.
-func (s *scale) findProcesses() error {
-	processes, err := findProcesses()
+// findProcesses finds the server and the node agent. While a new version is rolled
+// out there are two of each.
+func (s *scale) findProcesses(ctx context.Context) error {
+	var processes map[string][]int
+	err := wait.PollUntilContextTimeout(ctx, time.Second, suite.Short, true, func(context.Context) (bool, error) {
+		var err error
+		processes, err = findProcesses()
+		return len(processes["server"]) == 1 && len(processes["node-agent"]) == 1, err
+	})
 	if err != nil {
-		return err
-	}
-	if len(processes["server"]) != 1 || len(processes["node-agent"]) != 1 {
-		return fmt.Errorf("%d servers and %d node agents run on this machine, not one of each", len(processes["server"]), len(processes["node-agent"]))
+		return fmt.Errorf("%d servers and %d node agents run on this machine, not one of each: %w", len(processes["server"]), len(processes["node-agent"]), err)
 	}
 	s.server, s.agent = processes["server"][0], processes["node-agent"][0]
 	return nil

@@ -12,6 +12,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
@@ -119,6 +120,9 @@ func (s *scale) backUpObjects(ctx context.Context, namespaces int) (sample scale
 		Spec:       velerov1.BackupSpec{IncludedNamespaces: []string{s.run + "-*"}},
 	}
 	defer func() { err = errors.Join(err, s.removeBackup(context.WithoutCancel(ctx), b)) }()
+	if err := s.settled(ctx); err != nil {
+		return sample, err
+	}
 	before, err := s.readCosts(ctx)
 	if err != nil {
 		return sample, err
@@ -149,10 +153,21 @@ func (s *scale) backUpObjects(ctx context.Context, namespaces int) (sample scale
 	return sample, nil
 }
 
+// settled waits until no namespace is being deleted: whoever deletes it lists every
+// kind in it.
+func (s *scale) settled(ctx context.Context) error {
+	return wait.PollUntilContextTimeout(ctx, time.Second, scaleTimeout, true, func(ctx context.Context) (bool, error) {
+		list := &corev1.NamespaceList{}
+		err := s.cluster.Client.List(ctx, list)
+		going := slices.ContainsFunc(list.Items, func(n corev1.Namespace) bool { return n.DeletionTimestamp != nil })
+		return !going, err
+	})
+}
+
 // listsBetween counts the lists of the kinds that were made here, and of those
 // that were listed most. Other clients list too, but seldom.
 func listsBetween(before, after map[string]int, namespaces int) []listCount {
-	perNamespace := map[string]int{"configmaps": 14, "secrets": 12, "roles": 12, "serviceaccounts": 1, "namespaces": 1}
+	perNamespace := map[string]int{"configmaps": 14, "secrets": 12, "roles.rbac.authorization.k8s.io": 12, "serviceaccounts": 1, "namespaces": 1}
 	var lists []listCount
 	for resource, n := range after {
 		if n -= before[resource]; n > 0 {

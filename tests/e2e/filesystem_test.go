@@ -58,6 +58,10 @@ func expectServed(t *testing.T, c *suite.Cluster, b *velerov1.Backup) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(proxied).NotTo(BeEmpty())
 
+	out, err := c.Podkeep(b.Namespace, "backup", "logs", b.Name)
+	g.Expect(err).NotTo(HaveOccurred(), out)
+	g.Expect(out).To(Equal(log), "the client unpacks it")
+
 	status, _ = suite.Fetch(t, "http://"+service.Spec.ClusterIP+port+path[:len(path)-1])
 	g.Expect(status).To(Equal(http.StatusForbidden), "an address that was guessed")
 }

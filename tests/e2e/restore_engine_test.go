@@ -75,8 +75,8 @@ func restoringBigVolume(t *testing.T, c *suite.Cluster) (*velerov1.Restore, stri
 	return r, target
 }
 
-// movers are the mover pods of a restore.
-func movers(t *testing.T, c *suite.Cluster, volumes map[string]velerov1.PodVolumeRestore) func() ([]string, error) {
+// restoreMovers are the mover pods of a restore.
+func restoreMovers(t *testing.T, c *suite.Cluster, volumes map[string]velerov1.PodVolumeRestore) func() ([]string, error) {
 	t.Helper()
 	return func() ([]string, error) {
 		var names []string
@@ -107,7 +107,7 @@ func TestRestoreIsCanceled(t *testing.T) {
 	g.Expect(r.Status.FailureReason).To(Equal("canceled by ann"))
 	volumes := c.VolumeRestores(t, r)
 	g.Expect(volumes[target+"/app/data"].Status.Phase).To(Equal(velerov1.PodVolumeRestorePhaseCanceled))
-	g.Eventually(movers(t, c, volumes), suite.Short).Should(BeEmpty(), "nothing is left running")
+	g.Eventually(restoreMovers(t, c, volumes), suite.Short).Should(BeEmpty(), "nothing is left running")
 	g.Expect(resultsOf(t, c, r).Errors.Namespaces[target]).To(ConsistOf(ContainSubstring("stays in restore-wait")))
 	ns := &corev1.Namespace{}
 	g.Expect(c.Client.Get(t.Context(), client.ObjectKey{Name: target}, ns)).To(Succeed())
@@ -126,7 +126,7 @@ func TestRestoreIsDeletedWhileItRuns(t *testing.T) {
 	g.Eventually(func() bool {
 		return apierrors.IsNotFound(c.Client.Get(t.Context(), client.ObjectKeyFromObject(r), r))
 	}, suite.Short, "100ms").Should(BeTrue(), "%+v", r)
-	g.Eventually(movers(t, c, volumes), suite.Short).Should(BeEmpty(), "nothing is left running")
+	g.Eventually(restoreMovers(t, c, volumes), suite.Short).Should(BeEmpty(), "nothing is left running")
 	g.Eventually(func() map[string]velerov1.PodVolumeRestore { return c.VolumeRestores(t, r) }, suite.Short).Should(BeEmpty())
 	_, err := os.Stat(filepath.Join(c.StateDir, "s3", suite.S3Bucket, layout.RestoreLog(r.Name)))
 	g.Expect(err).To(MatchError(os.ErrNotExist), "nor in the bucket")

@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
@@ -254,11 +253,12 @@ func TestHostileMetadata(t *testing.T) {
 	}
 	g.Expect(names).To(ConsistOf(h.healthy.Name, second.name))
 	l := &velerov1.BackupStorageLocation{}
-	g.Expect(c.Client.Get(t.Context(), client.ObjectKey{Namespace: suite.Namespace, Name: h.healthy.Spec.StorageLocation}, l)).To(Succeed())
+	g.Eventually(func(g Gomega) {
+		g.Expect(c.Client.Get(t.Context(), client.ObjectKey{Namespace: suite.Namespace, Name: h.healthy.Spec.StorageLocation}, l)).To(Succeed())
+		g.Expect(l.Status.Conditions).To(ContainElement(And(HaveField("Type", velerov1.ConditionSynced),
+			HaveField("Status", metav1.ConditionFalse), HaveField("Message", ContainSubstring(h.healthy.Name+"-deep")))))
+	}, suite.Short).Should(Succeed(), "people are told what is not synced")
 	g.Expect(l.Status.Phase).To(Equal(velerov1.BackupStorageLocationPhaseAvailable), l.Status.Message)
-	status, err := json.Marshal(l.Status.Conditions)
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(string(status)).To(ContainSubstring(h.healthy.Name+"-deep"), "people are told what is not synced")
 	expectUntouched(t, c, server)
 }
 

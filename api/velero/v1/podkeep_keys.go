@@ -136,9 +136,16 @@ const (
 	// the hooks that are run around it.
 	HookRecordAnnotation = "podkeep.io/hook-record"
 
-	// HoldAnnotation keeps the node agent from starting on a PodVolumeBackup. It is
-	// removed when the hooks before it have been run.
+	// HoldAnnotation keeps the node agent from moving the data of a PodVolumeBackup:
+	// its value is HoldAll or HoldData. It is removed when the hooks before it have
+	// been run.
 	HoldAnnotation = "podkeep.io/hold"
+
+	// HoldAll has no mover made yet.
+	HoldAll = "all"
+
+	// HoldData has a mover made, which waits.
+	HoldData = "data"
 
 	// HooksFinalizer keeps a ConfigMap with hooks until those have been run that
 	// must be, also when its Backup is deleted in the middle.
