@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/podkeep/podkeep/internal/layout"
@@ -27,6 +29,42 @@ func (p *pass) noteJob(i item, f fate) {
 		return
 	}
 	p.target.JobsWithPods[types.NamespacedName{Namespace: i.ref.Namespace, Name: c.Name}] = true
+}
+
+const (
+	// adoptionTime is how long pods with data are there before their workloads are
+	// created. A workload whose controller does not know a pod yet makes another one,
+	// and then removes the one of the two that is not running: the restored one. On a
+	// machine of two busy cores controllers were 0.2 s behind. The data moves
+	// meanwhile.
+	adoptionTime = 2 * time.Second
+
+	adoptionPoll = 50 * time.Millisecond
+)
+
+// noteAdoptable remembers when a pod was created that a workload is to adopt.
+func (p *pass) noteAdoptable(i item, r restoredPod) {
+	if r.fate.own == nil || len(r.volumes.restore) == 0 || metav1.GetControllerOf(i.archived) == nil {
+		return
+	}
+	if created := r.fate.own.GetCreationTimestamp(); created.After(p.youngest) {
+		p.youngest = created.Time
+	}
+}
+
+// letControllersSee waits until controllers know the pods with data.
+func (p *pass) letControllersSee(ctx context.Context) error {
+	if p.youngest.IsZero() || len(p.postponed) > 0 {
+		return nil
+	}
+	// The API server cuts off fractions of a second.
+	err := wait.PollUntilContextTimeout(ctx, adoptionPoll, adoptionTime+time.Second, true, func(ctx context.Context) (bool, error) {
+		return p.Clock.Now().Sub(p.youngest) > adoptionTime+time.Second, p.tick(ctx)
+	})
+	if wait.Interrupted(err) && ctx.Err() == nil {
+		return nil
+	}
+	return err
 }
 
 // countingKinds are the workloads that remove pods beyond the number they are to

@@ -65,6 +65,7 @@ type pass struct {
 	made         map[schema.GroupVersionKind]ownObjects
 	batch        []creation
 	fills        []*velerov1.PodVolumeRestore // to be created with the batch
+	youngest     time.Time                    // when the last pod with data and a controller was created
 	hookRecords  int                          // pods in which commands are to be run
 	webhookErr   error                        // why the webhook did not answer, or nil
 }
@@ -203,10 +204,14 @@ func (p *pass) restoreResource(ctx context.Context, gr schema.GroupResource) err
 		return err
 	}
 	p.reportUnknown(gr)
-	if gr == definitionsResource {
+	switch gr {
+	case definitionsResource:
 		return p.awaitDefinitions(ctx)
+	case podsResource:
+		return p.letControllersSee(ctx)
+	default:
+		return nil
 	}
-	return nil
 }
 
 // reportForgottenVolumes warns of data whose pod is not in the cluster: pods that

@@ -70,6 +70,7 @@ func (p *pass) afterPod(ctx context.Context, i item, r restoredPod) error {
 	p.podsSeen[types.NamespacedName{Namespace: i.ref.Namespace, Name: i.ref.Name}] = true
 	p.reportPod(i, r.archived, r.volumes)
 	p.noteJob(i, r.fate)
+	p.noteAdoptable(i, r)
 	switch {
 	case len(r.volumes.restore) == 0 && r.fate.own != nil:
 		return p.addHooks(ctx, i, r.fate.own)

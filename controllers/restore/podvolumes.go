@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -223,6 +224,8 @@ func volumeError(v *velerov1.PodVolumeRestore, u untaken) error {
 		return nil
 	case u.podGone:
 		return errors.New("pod volume restore failed: the pod does not exist any more")
+	case hasLostPod(v):
+		return fmt.Errorf("pod volume restore failed: %s", message)
 	case v.Status.Phase == velerov1.PodVolumeRestorePhaseFailed:
 		return fmt.Errorf("pod volume restore failed: %s; %s", message, stays)
 	case v.Status.Phase == velerov1.PodVolumeRestorePhaseCanceled:
@@ -232,6 +235,12 @@ func volumeError(v *velerov1.PodVolumeRestore, u untaken) error {
 	default:
 		return fmt.Errorf("timed out waiting for the pod volume restore, which is %s; %s", cmp.Or(string(v.Status.Phase), "New"), stays)
 	}
+}
+
+// hasLostPod reports whether the volume failed because its pod went away.
+func hasLostPod(v *velerov1.PodVolumeRestore) bool {
+	c := meta.FindStatusCondition(v.Status.Conditions, velerov1.ConditionCompleted)
+	return c != nil && c.Reason == velerov1.ReasonPodGone
 }
 
 // volumeWarning says what a completed restore of a volume lacks, or "".

@@ -158,6 +158,13 @@ func TestVolumeError(t *testing.T) {
 			volume: volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseCanceled)), untaken: untaken{message: "pod shop/db-0 is not scheduled: no node"},
 			want: "pod volume restore canceled: no message; pod shop/db-0 is not scheduled: no node" + stays,
 		},
+		"one whose pod went away": {
+			volume: volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseFailed), func(v *velerov1.PodVolumeRestore) {
+				v.Status.Message = "the pod is being deleted"
+				v.Status.Conditions = []metav1.Condition{{Type: velerov1.ConditionCompleted, Reason: velerov1.ReasonPodGone}}
+			}),
+			want: "pod volume restore failed: the pod is being deleted",
+		},
 		"one whose pod is gone": {volume: volume("db-0", "data"), untaken: untaken{podGone: true}, want: "pod volume restore failed: the pod does not exist any more"},
 	}
 	for name, tc := range tests {

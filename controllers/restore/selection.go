@@ -59,10 +59,14 @@ type selection struct {
 
 // newSelection reads the lists of a spec. catalog resolves the names in them.
 func newSelection(spec *velerov1.RestoreSpec, a *archive.Extracted, catalog filter.Catalog) (*selection, error) {
+	filters := filter.ForRestore(spec)
+	filters.Resources.Excludes = slices.DeleteFunc(slices.Clone(filters.Resources.Excludes), func(name string) bool {
+		return slices.Contains(items.NotRestorable, name) // leavesOutKind knows them
+	})
 	s := &selection{
 		archive: a,
-		filter:  filter.New(filter.ForRestore(spec), catalog),
-		lists:   filter.New(filter.Filters{Resources: filter.ForRestore(spec).Resources}, catalog),
+		filter:  filter.New(filters, catalog),
+		lists:   filter.New(filter.Filters{Resources: filters.Resources}, catalog),
 		kinds:   map[schema.GroupResource]filter.Resource{},
 		needed:  map[itemKey]bool{}, neededKinds: map[schema.GroupResource]bool{},
 	}
