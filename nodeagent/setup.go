@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 
 	corev1 "k8s.io/api/core/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -88,7 +89,9 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	}
 	ledger := slots.New[movement.Key](o.Settings.Slots, o.Settings.PrepareQueueLength)
 	triggers := movement.NewTriggers(o.Namespace)
-	follower := &moverlog.Follower{Logs: logs, Clock: o.Clock, Notify: movement.Listener(ledger, triggers)}
+	follower := &moverlog.Follower{
+		Logs: logs, Clock: o.Clock, Begun: containerIsMade(o.HostPods), Notify: movement.Listener(ledger, triggers),
+	}
 	if err := mgr.Add(follower); err != nil {
 		return fmt.Errorf("adding the follower of mover logs: %w", err)
 	}
@@ -121,6 +124,16 @@ func Setup(mgr ctrl.Manager, o Options) error {
 			Recorder: mgr.GetEventRecorder(recorderName),
 		}).SetupWithManager(mgr),
 	)
+}
+
+// containerIsMade looks for the folder of the termination message, which the
+// kubelet makes just before the container (k8s.io/kubernetes/pkg/kubelet,
+// GenerateRunContainerOptions).
+func containerIsMade(hostPods fs.FS) func(moverlog.Target) bool {
+	return func(t moverlog.Target) bool {
+		_, err := fs.Stat(hostPods, path.Join(string(t.UID), "containers", moverpod.ContainerName))
+		return err == nil
+	}
 }
 
 // podLogs opens logs with a client of its own: following many logs must neither

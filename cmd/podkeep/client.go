@@ -31,42 +31,81 @@ const (
 
 // session is what client commands have of the outside world.
 type session struct {
+	program   string // how the client is called: "podkeep" or "kubectl podkeep"
 	connect   func() (client.WithWatch, error)
+	api       func() (apiServer, error)
+	podLog    func(context.Context, podLogRequest) (io.ReadCloser, error)
 	namespace func() (string, error)
-	clock     clock.WithTicker
+	clock     clock.WithTickerAndDelayedExecution
 	terminal  func(io.Writer) *terminal // nil when the writer is none
+	config    clientConfig
+	contexts  func() []string // of the kubeconfig
+	wantColor func() bool     // on a terminal
 }
 
-// clientCommands are the commands that people call from day to day.
-func clientCommands(f *factory) []*cobra.Command {
+// newClient is the client of people, who call it from day to day.
+func newClient(f *factory, program string) *session {
 	s := &session{
+		program:   program,
 		namespace: f.Namespace,
+		api:       f.apiServer,
+		podLog:    f.podLog,
 		clock:     clock.RealClock{},
 		terminal:  func(w io.Writer) *terminal { return openTerminal(w, f.env) },
+		config:    f.config,
+		contexts:  f.contexts,
+		wantColor: f.wantColor,
 	}
 	s.connect = func() (client.WithWatch, error) {
 		silenceLibraries()
 		return f.Client()
 	}
-	return s.commands()
+	return s
 }
 
 func (s *session) commands() []*cobra.Command {
-	commands := []*cobra.Command{
-		newBackupCommand(s), newRestoreCommand(s), newBackupLocationCommand(s), newRepoCommand(s),
-		newGetCommand(s), newDescribeCommand(s), newCreateCommand(s),
-		newVersionCommand(s), newCompletionCommand(),
-	}
+	commands := append(nounCommands(s), verbCommands(s)...)
+	commands = append(commands, newPluginCommand(s), newVersionCommand(s), newDebugCommand(s), newClientCommand(s), newCompletionCommand(s))
 	for _, c := range commands {
 		c.GroupID = groupClient
 		setUsageErrors(c)
+		nameProgram(c, s.program)
 	}
 	return commands
 }
 
+// nameProgram makes the examples call the program by its name.
+func nameProgram(cmd *cobra.Command, program string) {
+	for _, text := range []*string{&cmd.Long, &cmd.Example} {
+		*text = strings.ReplaceAll(*text, "  "+programName+" ", "  "+program+" ")
+	}
+	for _, c := range cmd.Commands() {
+		nameProgram(c, program)
+	}
+}
+
+// colors reports whether text for a writer may have colors.
+func (s *session) colors(w io.Writer) bool { return s.terminal(w) != nil && s.wantColor() }
+
+// configured is a value of the client configuration; "" when there is none, or no
+// configuration that can be read: those who need it say so.
+func (s *session) configured(key string) string {
+	values, err := s.config.load()
+	if err != nil {
+		return ""
+	}
+	text, _ := values[key].(string)
+	return text
+}
+
 // silenceLibraries keeps client-go and controller-runtime from writing into what
-// people read: what matters of their errors, commands return.
+// people read: what matters of their errors, commands return. With -v they are
+// wanted.
 func silenceLibraries() {
+	if klog.V(1).Enabled() {
+		ctrl.SetLogger(klog.Background())
+		return
+	}
 	klog.SetLogger(logr.Discard())
 	ctrl.SetLogger(logr.Discard())
 }
@@ -102,10 +141,19 @@ func nameArgument(what string) cobra.PositionalArgs {
 	}
 }
 
+// atMostOneName wants one argument or none.
+func atMostOneName(c *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return fmt.Errorf("%d names given, at most 1 wanted: %s", len(args), c.UseLine())
+	}
+	return nil
+}
+
 // cluster is one installation and a connection to it.
 type cluster struct {
 	client.WithWatch
 	namespace string
+	program   string
 }
 
 func (s *session) open() (cluster, error) {
@@ -114,17 +162,17 @@ func (s *session) open() (cluster, error) {
 		return cluster{}, err
 	}
 	c, err := s.connect()
-	return cluster{WithWatch: c, namespace: namespace}, err
+	return cluster{WithWatch: c, namespace: namespace, program: s.program}, err
 }
 
 // command is how podkeep is called for this installation.
-func (t cluster) command() string { return commandFor(t.namespace) }
+func (t cluster) command() string { return commandFor(t.program, t.namespace) }
 
-func commandFor(namespace string) string {
+func commandFor(program, namespace string) string {
 	if namespace == install.DefaultNamespace {
-		return "podkeep"
+		return program
 	}
-	return "podkeep -n " + namespace
+	return program + " -n " + namespace
 }
 
 // explain turns an error of the API into a sentence that ends in the next
@@ -134,9 +182,9 @@ func (t cluster) explain(ctx context.Context, err error, k kind, name string) er
 	case err == nil:
 		return nil
 	case isNotInstalled(err):
-		return errors.New("podkeep is not installed in this cluster; install it with: podkeep install")
+		return fmt.Errorf("podkeep is not installed in this cluster; install it with: %s install", t.program)
 	case apierrors.IsNotFound(err) && isNamespaceMissing(err):
-		return fmt.Errorf("namespace %q does not exist; %s", t.namespace, t.elsewhereOr(ctx, "install podkeep with: podkeep install"))
+		return fmt.Errorf("namespace %q does not exist; %s", t.namespace, t.elsewhereOr(ctx, "install podkeep with: "+t.program+" install"))
 	case apierrors.IsNotFound(err):
 		return fmt.Errorf("%s %q not found in namespace %s; %s", k.name, name, t.namespace,
 			t.elsewhereOr(ctx, fmt.Sprintf("list %s with: %s %s get", k.plural, t.command(), k.verb)))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ type output struct {
 
 // localTime is a clock whose Now does not change with the machine's.
 type localTime struct {
-	clock.WithTicker
+	clock.WithTickerAndDelayedExecution
 	now time.Time
 }
 
@@ -42,20 +43,35 @@ func (l localTime) Now() time.Time { return l.now }
 
 // podkeep runs the client against a cluster.
 func podkeep(ctx context.Context, c client.WithWatch, args ...string) output {
-	s := &session{
+	return newSession(c).run(ctx, args...)
+}
+
+// newSession is a client outside of a terminal, without a configuration.
+func newSession(c client.WithWatch) *session {
+	return &session{
+		program:   programName,
 		connect:   func() (client.WithWatch, error) { return c, nil },
 		namespace: func() (string, error) { return "velero", nil },
 		clock:     clock.RealClock{},
 		terminal:  func(io.Writer) *terminal { return nil },
+		api:       func() (apiServer, error) { return apiServer{}, errors.New("no plain requests in this test") },
+		contexts:  func() []string { return nil },
+		wantColor: func() bool { return false },
+		config:    clientConfig{file: "/does/not/exist"},
 	}
-	return s.run(ctx, args...)
 }
 
 func (s *session) run(ctx context.Context, args ...string) output {
+	return s.runWith(ctx, "", args...)
+}
+
+// runWith runs a command with a standard input.
+func (s *session) runWith(ctx context.Context, in string, args ...string) output {
 	root := &cobra.Command{Use: "podkeep", SilenceUsage: true, SilenceErrors: true}
 	root.AddGroup(&cobra.Group{ID: groupClient})
 	root.AddCommand(s.commands()...)
 	var out, err bytes.Buffer
+	root.SetIn(strings.NewReader(in))
 	root.SetOut(&out)
 	root.SetErr(&err)
 	code := run(ctx, root, args)
@@ -169,11 +185,11 @@ func TestErrorsNameTheNextStep(t *testing.T) {
 			}},
 			args: []string{"backup-location", "create", "second", "--provider", "aws", "--bucket", "b", "--default"},
 			want: `podkeep: --default: first is the default location already; end that first with: ` +
-				`kubectl patch bsl first -n velero --type merge -p '{"spec":{"default":false}}'`,
+				`podkeep backup-location set first --default=false`,
 		},
-		"a flag of Velero that does nothing yet": {
-			args: []string{"backup", "create", "x", "--snapshot-volumes"},
-			want: `podkeep: unknown flag: --snapshot-volumes; list the flags with: podkeep backup create --help`,
+		"a flag that does not exist": {
+			args: []string{"backup", "create", "x", "--paint"},
+			want: `podkeep: unknown flag: --paint; list the flags with: podkeep backup create --help`,
 		},
 		"a command that does not exist": {
 			args: []string{"backup", "paint"},
@@ -181,11 +197,11 @@ func TestErrorsNameTheNextStep(t *testing.T) {
 		},
 		"a backup without a name": {
 			args: []string{"backup", "create"},
-			want: `podkeep: 0 names given, 1 wanted; name the backup: podkeep backup create NAME [flags]`,
+			want: `podkeep: 0 names given, 1 wanted; name the backup: podkeep backup create [NAME] [flags]`,
 		},
 		"a restore without a backup": {
 			args: []string{"restore", "create"},
-			want: `podkeep: --from-backup: Required value: name the backup; list backups with: podkeep backup get`,
+			want: `podkeep: --from-backup: Required value: name the backup, or a schedule with --from-schedule; list backups with: podkeep backup get`,
 		},
 		"an unknown format": {
 			args: []string{"get", "backups", "-o", "wide"},
@@ -222,8 +238,8 @@ func TestCommandsNameTheirNamespace(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 
-	g.Expect(commandFor("velero")).To(Equal("podkeep"))
-	g.Expect(commandFor("backups")).To(Equal("podkeep -n backups"))
+	g.Expect(commandFor("podkeep", "velero")).To(Equal("podkeep"))
+	g.Expect(commandFor("kubectl podkeep", "backups")).To(Equal("kubectl podkeep -n backups"))
 }
 
 func TestAnEmptyListIsNoFailure(t *testing.T) {
@@ -235,74 +251,6 @@ func TestAnEmptyListIsNoFailure(t *testing.T) {
 	g.Expect(got).To(Equal(output{
 		err: "no backups in namespace velero; podkeep is not installed there but in backups: pass -n backups\n",
 	}))
-}
-
-func TestVersion(t *testing.T) {
-	t.Parallel()
-	g := NewWithT(t)
-
-	got := podkeep(t.Context(), apiWith(t, interceptor.Funcs{}, server("velero")), "version")
-	alone := podkeep(t.Context(), apiWith(t, interceptor.Funcs{}), "version")
-	offline := podkeep(t.Context(), nil, "version", "--client-only")
-
-	g.Expect(got.out).To(HavePrefix("Client:\n\tVersion: dev\n"))
-	g.Expect(got.out).To(HaveSuffix("Server:\n\tVersion: v1.2.3\n\tImage: registry.example.com:5000/podkeep:v1.2.3@sha256:0\n"))
-	g.Expect(alone.out).To(ContainSubstring("<error getting server version: there is no server in namespace velero; install podkeep with: podkeep install>"))
-	g.Expect(alone.code).To(Equal(exitOK))
-	g.Expect(offline.out).NotTo(ContainSubstring("erver"))
-}
-
-func TestDifferentVersionsAreAWarning(t *testing.T) {
-	t.Parallel()
-	g := NewWithT(t)
-
-	g.Expect(versionWarning("v1.2.3", "v1.2.4")).To(HaveSuffix("Update the server with: podkeep install\n"))
-	g.Expect(versionWarning("v1.2.3", "v1.2.3")).To(BeEmpty())
-	g.Expect(versionWarning("v1.2.3", unknownVersion)).To(BeEmpty())
-	g.Expect(versionWarning("dev", "v1.2.3")).To(BeEmpty(), "what was built without a version cannot be compared")
-}
-
-func TestImageVersion(t *testing.T) {
-	t.Parallel()
-	g := NewWithT(t)
-
-	g.Expect(imageVersion("podkeep:v1")).To(Equal("v1"))
-	g.Expect(imageVersion("localhost:5000/podkeep")).To(Equal("unknown"))
-	g.Expect(imageVersion("localhost:5000/podkeep@sha256:abc")).To(Equal("unknown"))
-}
-
-func TestCompletion(t *testing.T) {
-	t.Parallel()
-	c := func(t *testing.T) client.WithWatch {
-		t.Helper()
-		return apiWith(t, interceptor.Funcs{},
-			&velerov1.Backup{ObjectMeta: metav1.ObjectMeta{Namespace: "velero", Name: "shop-1"}},
-			&velerov1.Backup{ObjectMeta: metav1.ObjectMeta{Namespace: "velero", Name: "shop-2"}},
-			&velerov1.Backup{ObjectMeta: metav1.ObjectMeta{Namespace: "elsewhere", Name: "shop-3"}},
-			&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}},
-		)
-	}
-	tests := map[string]struct {
-		args []string
-		want string
-	}{
-		"names of backups":                {[]string{"backup", "get", ""}, "shop-1\nshop-2\n:4\n"},
-		"names that are not there yet":    {[]string{"backup", "describe", "shop-1", ""}, "shop-2\n:4\n"},
-		"verb first":                      {[]string{"describe", "backups", ""}, "shop-1\nshop-2\n:4\n"},
-		"the backup of a restore":         {[]string{"restore", "create", "--from-backup", ""}, "shop-1\nshop-2\n:4\n"},
-		"namespaces":                      {[]string{"backup", "create", "--include-namespaces", ""}, "shop\n:4\n"},
-		"a name that is made up by users": {[]string{"backup", "create", ""}, ":4\n"},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			g := NewWithT(t)
-
-			got := podkeep(t.Context(), c(t), append([]string{cobra.ShellCompNoDescRequestCmd}, tc.args...)...)
-
-			g.Expect(got.out).To(Equal(tc.want))
-		})
-	}
 }
 
 func TestCompletionScripts(t *testing.T) {

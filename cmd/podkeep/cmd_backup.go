@@ -1,181 +1,161 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
-	"github.com/podkeep/podkeep/internal/describe"
-	"github.com/podkeep/podkeep/internal/progressview"
+	timetables "github.com/podkeep/podkeep/internal/schedules"
 )
 
-func newBackupCommand(s *session) *cobra.Command {
-	return group(&cobra.Command{Use: backups.verb, Aliases: backups.aliases, Short: "Make and look at backups"},
-		newBackupCreateCommand(s), newKindGetCommand(s, backups), newBackupDescribeCommand(s))
-}
-
 type backupFlags struct {
-	includeNamespaces []string
-	excludeNamespaces []string
-	storageLocation   string
-	fsBackup          optionalBool
-	ttl               time.Duration
-	labels            map[string]string
-	annotations       map[string]string
-	parallelFiles     int
-	wait              bool
-	output            string
+	createFlags
+	templateFlags
+	labels       pairs
+	annotations  pairs
+	fromSchedule string
 }
 
-func newBackupCreateCommand(s *session) *cobra.Command {
+func newBackupCreateCommand(s *session, k kind) *cobra.Command {
 	var flags backupFlags
 	cmd := &cobra.Command{
-		Use:   "create NAME",
+		Use:   "create [NAME]",
 		Short: "Back up namespaces",
 		Long: `Back up namespaces: their objects, and the files of the pod volumes that are selected.
 
-With --wait the exit code is 0 when the backup is Completed, 2 when it is
-PartiallyFailed, 1 when it has failed, and 130 when Ctrl-C stopped the waiting;
-the backup itself goes on then.`,
+With --from-schedule the backup is the one that the schedule would make, and the
+name may be left out. With --wait the exit code is 0 when the backup is Completed,
+2 when it is PartiallyFailed, 1 when it has failed, and 130 when Ctrl-C stopped the
+waiting; the backup itself goes on then.`,
 		Example: `  # back up one namespace and watch
   podkeep backup create shop-1 --include-namespaces shop --wait
 
   # take all volumes of all pods, keep the backup for a week
-  podkeep backup create shop-2 --include-namespaces shop --default-volumes-to-fs-backup --ttl 168h`,
-		Args:              nameArgument(backups.name),
+  podkeep backup create shop-2 --include-namespaces shop --default-volumes-to-fs-backup --ttl 168h
+
+  # make now what the schedule "nightly" makes at night
+  podkeep backup create --from-schedule nightly`,
+		Args:              atMostOneName,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return s.createBackup(cmd, flags, args[0])
+			return s.createBackup(cmd, flags, strings.Join(args, ""))
 		},
 	}
-	flags.bind(cmd)
-	s.completeFlag(cmd, "include-namespaces", s.completeNamespaces())
-	s.completeFlag(cmd, "exclude-namespaces", s.completeNamespaces())
-	s.completeFlag(cmd, "storage-location", s.completeNames(backupLocations))
+	flags.createFlags.bind(cmd, k)
+	flags.templateFlags.bind(s, cmd)
+	fs := cmd.Flags()
+	flags.labels.bind(fs, "labels", "labels of the backup, for example team=shop,reason=upgrade")
+	flags.annotations.bind(fs, "annotations", "annotations of the backup")
+	fs.StringVar(&flags.fromSchedule, "from-schedule", "", "make the backup that a schedule would make; other filters are ignored")
+	s.completeFlag(cmd, "from-schedule", s.completeNames(schedules))
 	return cmd
 }
 
-func (f *backupFlags) bind(cmd *cobra.Command) {
-	fs := cmd.Flags()
-	fs.StringSliceVar(&f.includeNamespaces, "include-namespaces", []string{"*"}, "namespaces to back up; * means all")
-	fs.StringSliceVar(&f.excludeNamespaces, "exclude-namespaces", nil, "namespaces to leave out")
-	fs.StringVar(&f.storageLocation, "storage-location", "", "where to keep the backup (default: the default location)")
-	f.fsBackup.bind(fs, "default-volumes-to-fs-backup",
-		"take all volumes of pods, or none with =false, unless a pod's annotations say otherwise (default: what namespaces and server say)")
-	fs.DurationVar(&f.ttl, "ttl", 0, "how long to keep the backup, for example 168h (default: what the server says)")
-	fs.StringToStringVar(&f.labels, "labels", nil, "labels of the backup, for example team=shop,reason=upgrade")
-	fs.StringToStringVar(&f.annotations, "annotations", nil, "annotations of the backup")
-	fs.IntVar(&f.parallelFiles, "parallel-files-upload", 0, "how many files of a volume to read at the same time (default: the mover chooses)")
-	fs.BoolVarP(&f.wait, "wait", "w", false, "show progress and wait until the backup has ended")
-	fs.StringVarP(&f.output, "output", "o", "", "print the backup as table, json or yaml and do not create it")
-}
-
-// object turns flags into a Backup, or says which flag is wrong.
-func (f *backupFlags) object(namespace, name string) (*velerov1.Backup, error) {
-	err := errors.Join(
-		checkNotNegative("ttl", int64(f.ttl)),
-		checkNotNegative("parallel-files-upload", int64(f.parallelFiles)),
-		checkCreateOutput(f.output, f.wait),
-	)
-	if err != nil {
-		return nil, err
-	}
-	b := &velerov1.Backup{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: f.labels, Annotations: f.annotations},
-		Spec: velerov1.BackupSpec{
-			IncludedNamespaces: f.includeNamespaces, ExcludedNamespaces: f.excludeNamespaces,
-			StorageLocation:          f.storageLocation,
-			DefaultVolumesToFsBackup: f.fsBackup.value,
-			TTL:                      metav1.Duration{Duration: f.ttl},
-		},
-	}
-	if f.parallelFiles > 0 {
-		b.Spec.UploaderConfig = &velerov1.UploaderConfigForBackup{ParallelFilesUpload: f.parallelFiles}
-	}
-	return b, nil
-}
-
 func (s *session) createBackup(cmd *cobra.Command, flags backupFlags, name string) error {
+	if cmd.Flags().Changed("from-schedule") {
+		return s.createBackupFromSchedule(cmd, flags, name)
+	}
 	namespace, err := s.namespace()
 	if err != nil {
 		return err
 	}
-	b, err := flags.object(namespace, name)
+	if name == "" {
+		return fmt.Errorf("0 names given, 1 wanted; name the backup: %s", cmd.UseLine())
+	}
+	spec, err := flags.spec()
 	if err != nil {
 		return err
 	}
-	if flags.output != "" {
-		return s.printNew(cmd, backups, b, flags.output)
+	b := &velerov1.Backup{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: flags.labels.values, Annotations: flags.annotations.values},
+		Spec:       spec,
+	}
+	return s.create(cmd, backupCreation(b, flags.createFlags))
+}
+
+func backupCreation(b *velerov1.Backup, flags createFlags) creation {
+	c := creation{kind: backups, object: b, flags: flags}
+	c.said = c.saidRequest
+	c.check = func(ctx context.Context, t cluster) error { return t.checkTemplate(ctx, b.Spec) }
+	return c
+}
+
+// checkTemplate looks for the locations that a backup names.
+func (t cluster) checkTemplate(ctx context.Context, spec velerov1.BackupSpec) error {
+	return errors.Join(
+		t.mustExist(ctx, backupLocations, spec.StorageLocation),
+		t.mustExist(ctx, snapshotLocations, spec.VolumeSnapshotLocations...),
+	)
+}
+
+// createBackupFromSchedule ignores the flags of a template, as Velero does, and
+// says which.
+func (s *session) createBackupFromSchedule(cmd *cobra.Command, flags backupFlags, name string) error {
+	schedule := &velerov1.Schedule{}
+	from := strings.TrimSpace(flags.fromSchedule)
+	if from == "" {
+		return fmt.Errorf("--from-schedule: Required value: name the schedule; list schedules with: %s schedule get", s.program)
+	}
+	if err := flags.createFlags.check(); err != nil {
+		return err
 	}
 	t, err := s.open()
 	if err != nil {
 		return err
 	}
-	if err := t.Create(cmd.Context(), b); err != nil {
-		return t.explain(cmd.Context(), err, backups, name)
+	ctx := cmd.Context()
+	if err := t.Get(ctx, client.ObjectKey{Namespace: t.namespace, Name: from}, schedule); err != nil {
+		return t.explain(ctx, err, schedules, from)
 	}
-	sayCreated(cmd, t, backups, name)
-	if !flags.wait {
-		return nil
+	c := backupCreation(flags.ofSchedule(schedule, name, s.clock.Now()), flags.createFlags)
+	said := c.said
+	c.said = func(t cluster) string {
+		return "Creating backup from schedule, all other filters are ignored.\n" + said(t)
 	}
-	return s.waitFor(cmd, t, waitingForBackup(b))
+	if ignored := flags.templateFlags.given(cmd.Flags()); len(ignored) > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "ignored, because the schedule says what to back up: %s\n", strings.Join(ignored, ", "))
+	}
+	return s.create(cmd, c)
 }
 
-func waitingForBackup(b *velerov1.Backup) waiting {
-	return waiting{
-		kind: backups, object: b,
-		volumes: source{list: &velerov1.PodVolumeBackupList{}, example: &velerov1.PodVolumeBackup{}, label: velerov1.BackupUIDLabel},
-		state: func(obj any, volumes []any, now time.Time) progressview.State {
-			return progressview.OfBackup(castOne[velerov1.Backup](obj), castAll[velerov1.PodVolumeBackup](volumes), now)
-		},
-		result: func(obj any, volumes []any, command string) (string, int) {
-			in := describe.BackupInput{Backup: castOne[velerov1.Backup](obj), Volumes: castAll[velerov1.PodVolumeBackup](volumes)}
-			return describe.BackupResult(in, command), backupExitCode(in.Backup.Status.Phase)
-		},
-	}
+// ofSchedule is the backup that a schedule would make, with the labels and
+// annotations of the flags in addition.
+func (f *backupFlags) ofSchedule(schedule *velerov1.Schedule, name string, now time.Time) *velerov1.Backup {
+	b := timetables.NewBackup(schedule, now)
+	b.Name = cmp.Or(name, b.Name)
+	b.Labels = merged(b.Labels, f.labels.values)
+	b.Annotations = merged(b.Annotations, f.annotations.values)
+	return b
 }
 
-func backupExitCode(phase velerov1.BackupPhase) int {
-	switch phase {
-	case velerov1.BackupPhaseCompleted:
-		return exitOK
-	case velerov1.BackupPhasePartiallyFailed:
-		return exitPartiallyFailed
-	default:
-		return exitFailed
+// merged is the first map with what the second one says.
+func merged(base, more map[string]string) map[string]string {
+	if base == nil {
+		return more
 	}
+	maps.Copy(base, more)
+	return base
 }
 
-func newBackupDescribeCommand(s *session) *cobra.Command {
-	return newKindDescribeCommand(s, describer{
-		kind: backups,
-		page: func(ctx context.Context, t cluster, obj client.Object, details bool) (string, error) {
-			in, err := t.backupInput(ctx, obj, details)
-			return describe.Backup(in), err
-		},
-		values: func(ctx context.Context, t cluster, obj client.Object, details bool) (map[string]any, error) {
-			in, err := t.backupInput(ctx, obj, details)
-			return describe.BackupValues(in), err
-		},
+// given are the flags of a template that are on the command line.
+func (f *templateFlags) given(all *pflag.FlagSet) []string {
+	own := pflag.NewFlagSet("", pflag.ContinueOnError)
+	(&templateFlags{}).bindTo(own)
+	var names []string
+	all.Visit(func(flag *pflag.Flag) {
+		if own.Lookup(flag.Name) != nil {
+			names = append(names, "--"+flag.Name)
+		}
 	})
-}
-
-// backupInput reads what belongs to a backup, by its name as Velero does: a
-// backup of another cluster has another UID there.
-func (t cluster) backupInput(ctx context.Context, obj client.Object, details bool) (describe.BackupInput, error) {
-	in := describe.BackupInput{Backup: castOne[velerov1.Backup](obj), Details: details}
-	list := &velerov1.PodVolumeBackupList{}
-	err := t.List(ctx, list, client.InNamespace(t.namespace),
-		client.MatchingLabels{velerov1.BackupNameLabel: velerov1.ValidLabelValue(obj.GetName())})
-	if err != nil {
-		return in, fmt.Errorf("listing the volumes of backup %s: %w", obj.GetName(), err)
-	}
-	in.Volumes = list.Items
-	return in, nil
+	return names
 }

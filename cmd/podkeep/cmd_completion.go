@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,12 +12,12 @@ import (
 // shells are the shells that cobra writes completions for.
 var shells = []string{"bash", "zsh", "fish", "powershell"}
 
-func newCompletionCommand() *cobra.Command {
-	return &cobra.Command{
+func newCompletionCommand(s *session) *cobra.Command {
+	cmd := &cobra.Command{
 		Use:   "completion SHELL",
 		Short: "Print the code with which a shell completes commands and names of objects",
 		Long: `Print the code with which a shell completes commands, flags, and names of
-backups, restores, locations and namespaces. SHELL is bash, zsh, fish or powershell.
+objects: backups, restores, schedules, locations, repositories, namespaces. SHELL is bash, zsh, fish or powershell.
 
   bash:        source <(podkeep completion bash)
   zsh:         source <(podkeep completion zsh)
@@ -34,6 +35,20 @@ backups, restores, locations and namespaces. SHELL is bash, zsh, fish or powersh
 			return writeCompletion(cmd.OutOrStdout(), cmd.Root(), args[0])
 		},
 	}
+	if s.program == pluginName {
+		asPlugin(cmd)
+	}
+	return cmd
+}
+
+// asPlugin explains how a plugin of kubectl is completed: kubectl's own completion
+// calls a program of a certain name, and this one knows what to do under it.
+func asPlugin(cmd *cobra.Command) {
+	how := fmt.Sprintf("kubectl completes its plugins itself (kubectl completion --help). Put a link to this program named %s\n"+
+		"beside %s, for example:\n\n  ln -s %s \"$(dirname \"$(command -v %s)\")/%s\"", completionFile, pluginFile, pluginFile, pluginFile, completionFile)
+	cmd.Use, cmd.ValidArgs, cmd.Args = "completion", nil, cobra.ArbitraryArgs
+	cmd.Short, cmd.Long = "Say how kubectl completes commands and names of objects", how
+	cmd.RunE = func(*cobra.Command, []string) error { return errors.New(how) }
 }
 
 func writeCompletion(w io.Writer, root *cobra.Command, shell string) error {

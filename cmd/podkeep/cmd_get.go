@@ -14,30 +14,12 @@ import (
 	"github.com/podkeep/podkeep/internal/describe"
 )
 
-// newGetCommand is the verb-first form: podkeep get backups.
-func newGetCommand(s *session) *cobra.Command {
-	return group(&cobra.Command{Use: "get", Short: "List backups, restores, locations or repositories"},
-		verbFirst(backups, newKindGetCommand(s, backups)),
-		verbFirst(restores, newKindGetCommand(s, restores)),
-		verbFirst(backupLocations, newKindGetCommand(s, backupLocations)),
-		verbFirst(repositories, newKindGetCommand(s, repositories)),
-	)
-}
-
-// verbFirst renames a command of a kind to the kind itself: "backup get" becomes
-// "get backups".
-func verbFirst(k kind, cmd *cobra.Command) *cobra.Command {
-	_, arguments, _ := cutWord(cmd.Use)
-	cmd.Use = k.verb + arguments
-	cmd.Aliases = k.aliases
-	return cmd
-}
-
 type getFlags struct {
 	output       string
 	selector     string
-	labelColumns []string
+	labelColumns list
 	showLabels   bool
+	onlyDefault  bool // of kinds that have one
 }
 
 func newKindGetCommand(s *session, k kind) *cobra.Command {
@@ -53,8 +35,12 @@ func newKindGetCommand(s *session, k kind) *cobra.Command {
 	fs := cmd.Flags()
 	fs.StringVarP(&flags.output, "output", "o", outputTable, "table, json or yaml")
 	fs.StringVarP(&flags.selector, "selector", "l", "", "only objects whose labels match, for example app=shop")
-	fs.StringSliceVarP(&flags.labelColumns, "label-columns", "L", nil, "labels to show as columns")
+	flags.labelColumns.bindShort(fs, "label-columns", "L", "labels to show as columns")
 	fs.BoolVar(&flags.showLabels, "show-labels", false, "show all labels in the last column")
+	if k.isDefault != nil {
+		fs.BoolVar(&flags.onlyDefault, "default", false, "only the default one")
+	}
+	completeValues(cmd, "output", outputTable, outputJSON, outputYAML)
 	return cmd
 }
 
@@ -70,15 +56,38 @@ func (s *session) get(cmd *cobra.Command, k kind, flags getFlags, names []string
 	if err != nil {
 		return err
 	}
+	if flags.onlyDefault {
+		if err := keepDefault(list, k); err != nil {
+			return err
+		}
+	}
 	if flags.output != outputTable {
 		return printObject(cmd.OutOrStdout(), t.Scheme(), list, flags.output)
 	}
 	if meta.LenList(list) == 0 {
 		return t.sayNone(cmd, k, flags.selector)
 	}
-	options := describe.TableOptions{Now: s.clock.Now(), LabelColumns: flags.labelColumns, ShowLabels: flags.showLabels}
+	options := describe.TableOptions{Now: s.clock.Now(), LabelColumns: flags.labelColumns.values, ShowLabels: flags.showLabels}
 	_, err = io.WriteString(cmd.OutOrStdout(), k.table(list, options))
 	return err
+}
+
+// keepDefault takes all but the default object out of a list.
+func keepDefault(list client.ObjectList, k kind) error {
+	objects, err := objectsOf(list)
+	if err != nil {
+		return err
+	}
+	kept := []runtime.Object{}
+	for _, obj := range objects {
+		if k.isDefault(obj) {
+			kept = append(kept, obj)
+		}
+	}
+	if err := meta.SetList(list, kept); err != nil {
+		return fmt.Errorf("writing a list: %w", err)
+	}
+	return nil
 }
 
 // fetch reads the named objects of a kind, or all that match the selector.

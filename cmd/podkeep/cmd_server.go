@@ -20,7 +20,9 @@ import (
 	"github.com/podkeep/podkeep/controllers/location"
 	repositorycontroller "github.com/podkeep/podkeep/controllers/repository"
 	"github.com/podkeep/podkeep/controllers/restore"
+	"github.com/podkeep/podkeep/controllers/restore/items"
 	"github.com/podkeep/podkeep/internal/locationaccess"
+	"github.com/podkeep/podkeep/internal/podexec"
 	"github.com/podkeep/podkeep/mover/repository"
 )
 
@@ -35,11 +37,16 @@ type serverFlags struct {
 	storageTimeout      time.Duration
 	terminatingTimeout  time.Duration
 	validationFrequency time.Duration
+	concurrentBackups   int
 	gcFrequency         time.Duration
 	skipImmediately     bool
 	maintainFrequency   time.Duration
 	repositoryConfigMap string
 	maintainConfigMap   string
+	resourceTimeout     time.Duration
+	operationTimeout    time.Duration
+	restorePriorities   string
+	bucketFlags
 }
 
 func newServerCommand(env func(string) string) *cobra.Command {
@@ -66,17 +73,30 @@ func (f *serverFlags) bind(cmd *cobra.Command, env func(string) string) {
 	fs.DurationVar(&f.fsBackupTimeout, "fs-backup-timeout", 4*time.Hour, "time for the volumes of a backup or restore")
 	fs.DurationVar(&f.storageTimeout, "storage-timeout", 5*time.Minute, "how long object storage may fail before a backup, restore or deletion does")
 	fs.DurationVar(&f.terminatingTimeout, "terminating-resource-timeout", 10*time.Minute, "how long a restore waits for a namespace that is being deleted")
+	fs.IntVar(&f.concurrentBackups, "concurrent-backups", 1, "how many backups run at the same time; those that share a namespace never do")
+	fs.DurationVar(&f.resourceTimeout, "resource-timeout", 10*time.Minute, "how long a restore waits until kinds that it has defined are served")
+	fs.DurationVar(&f.operationTimeout, "default-item-operation-timeout", 4*time.Hour, "item operation timeout of backups and restores that do not say it")
+	fs.StringVar(&f.restorePriorities, "restore-resource-priorities", items.DefaultPriorities().String(),
+		"order of resources in a restore: those that come first, then - and those that come last; all others between them by name")
 	fs.DurationVar(&f.validationFrequency, "store-validation-frequency", time.Minute, "how often storage locations are checked that do not say it")
 	fs.DurationVar(&f.gcFrequency, "garbage-collection-frequency", 0, "how often an expired backup that cannot be removed is tried again (default 1h)")
 	fs.BoolVar(&f.skipImmediately, "schedule-skip-immediately", false, "new schedules that do not say it leave out a backup that is due at once")
 	fs.DurationVar(&f.maintainFrequency, "default-repo-maintain-frequency", 0, "how often new repositories are maintained (default 1h)")
 	fs.StringVar(&f.repositoryConfigMap, "backup-repository-configmap", "", "name of the ConfigMap with the configuration of new repositories")
 	fs.StringVar(&f.maintainConfigMap, "repo-maintenance-job-configmap", "", "name of the ConfigMap with the settings of maintenance Jobs")
+	f.bucketFlags.bind(cmd)
 }
 
 func runServer(ctx context.Context, flags serverFlags) error {
 	if err := flags.validate(); err != nil {
 		return err
+	}
+	if flags.concurrentBackups < 1 {
+		return fmt.Errorf("--concurrent-backups: Invalid value: %d: must be at least 1", flags.concurrentBackups)
+	}
+	priorities, err := items.ParsePriorities(flags.restorePriorities)
+	if err != nil {
+		return fmt.Errorf("--restore-resource-priorities: %w", err)
 	}
 	mgr, err := flags.newManager(managerOptions{
 		cache: cache.Options{DefaultNamespaces: map[string]cache.Config{flags.namespace: {}}, DefaultTransform: cache.TransformStripManagedFields()},
@@ -90,13 +110,13 @@ func runServer(ctx context.Context, flags serverFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := addControllers(mgr, flags); err != nil {
+	if err := addControllers(mgr, flags, priorities); err != nil {
 		return err
 	}
 	return start(ctx, mgr)
 }
 
-func addControllers(mgr ctrl.Manager, flags serverFlags) error {
+func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priorities) error {
 	access := &locationaccess.Resolver{
 		Client: mgr.GetAPIReader(), Namespace: flags.namespace,
 		CredentialsDir: filepath.Join(flags.scratchDir, "credentials"), DefaultCredentialsFile: flags.credentialsFile,
@@ -109,6 +129,10 @@ func addControllers(mgr ctrl.Manager, flags serverFlags) error {
 	if err != nil {
 		return fmt.Errorf("making the discovery client: %w", err)
 	}
+	commands, err := podexec.New(mgr.GetConfig())
+	if err != nil {
+		return err
+	}
 	c, clk, ns := mgr.GetClient(), clock.RealClock{}, flags.namespace
 	return errors.Join(
 		(&location.Reconciler{Client: c, Clock: clk, Namespace: ns, Access: access, DefaultValidationFrequency: &flags.validationFrequency}).SetupWithManager(mgr),
@@ -118,20 +142,23 @@ func addControllers(mgr ctrl.Manager, flags serverFlags) error {
 			Reader: mgr.GetAPIReader(), ConfigMap: flags.repositoryConfigMap, MaintenanceFrequency: flags.maintainFrequency,
 		}).SetupWithManager(mgr),
 		(&backup.Reconciler{
-			Client: c, Reader: mgr.GetAPIReader(), Dynamic: dyn, Discovery: disc, Locations: access, Clock: clk,
+			Client: c, Reader: mgr.GetAPIReader(), Dynamic: dyn, Discovery: disc, Commands: commands, Locations: access, Clock: clk,
 			Recorder: mgr.GetEventRecorder("podkeep"), Namespace: ns,
 			Options: backup.Options{
 				ScratchDir: flags.scratchDir, DefaultLocation: flags.defaultLocation, DefaultVolumesToFSBackup: flags.defaultToFSB,
 				DefaultTTL: flags.defaultTTL, FSBackupTimeout: flags.fsBackupTimeout, StorageTimeout: flags.storageTimeout,
+				ConcurrentBackups: flags.concurrentBackups,
 			},
 		}).SetupWithManager(mgr),
 		(&restore.Reconciler{
-			Client: c, Reader: mgr.GetAPIReader(), Locations: access, Clock: clk, Namespace: ns,
+			Client: c, Reader: mgr.GetAPIReader(), Discovery: disc, Commands: commands, Locations: access, Clock: clk, Namespace: ns,
 			Options: restore.Options{
 				ScratchDir: flags.scratchDir, FSBackupTimeout: flags.fsBackupTimeout, StorageTimeout: flags.storageTimeout,
-				TerminatingTimeout: flags.terminatingTimeout,
+				TerminatingTimeout: flags.terminatingTimeout, ResourceTimeout: flags.resourceTimeout,
+				ItemOperationTimeout: flags.operationTimeout, Priorities: &priorities,
 			},
 		}).SetupWithManager(mgr),
 		addLifecycleControllers(mgr, flags, access),
+		addBucketControllers(mgr, flags, access),
 	)
 }

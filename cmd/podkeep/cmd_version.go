@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	versions "k8s.io/apimachinery/pkg/util/version"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/podkeep/podkeep/config/install"
@@ -18,6 +19,7 @@ import (
 
 func newVersionCommand(s *session) *cobra.Command {
 	var clientOnly bool
+	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:               "version",
 		Short:             "Print the versions of client and server",
@@ -27,97 +29,94 @@ func newVersionCommand(s *session) *cobra.Command {
 			if err := printClientVersion(cmd.OutOrStdout()); err != nil || clientOnly {
 				return err
 			}
-			return s.printServerVersion(cmd)
+			return s.printServerVersion(cmd, timeout)
 		},
 	}
 	cmd.Flags().BoolVar(&clientOnly, "client-only", false, "do not ask the cluster")
+	cmd.Flags().DurationVar(&timeout, "timeout", statusTimeout, "how long to wait for the server")
 	return cmd
 }
 
 func printClientVersion(w io.Writer) error {
-	text := "Client:\n\tVersion: " + version.Version + "\n"
-	if commit := gitCommit(); commit != "" {
-		text += "\tGit commit: " + commit + "\n"
-	}
-	_, err := io.WriteString(w, text)
+	_, err := fmt.Fprintf(w, "Client:\n\tVersion: %s\n\tGit commit: %s\n", version.Version, gitCommit())
 	return err
 }
 
-// gitCommit is what the Go tool has recorded; "" when it was not built in a
+// gitCommit is what the Go tool has recorded; "-" when it was not built in a
 // checkout.
 func gitCommit() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				return s.Value
+			}
 		}
 	}
-	return ""
+	return "-"
 }
 
 // printServerVersion is no failure when there is no server: the client's version
 // was asked for too, and is printed.
-func (s *session) printServerVersion(cmd *cobra.Command) error {
-	t, err := s.open()
-	if err == nil {
-		var image string
-		if image, err = t.serverImage(cmd.Context()); err == nil {
-			return printServer(cmd.OutOrStdout(), image)
-		}
-	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "<error getting server version: %s>\n", err)
-	return err
-}
-
-func printServer(w io.Writer, image string) error {
-	server := imageVersion(image)
-	_, err := fmt.Fprintf(w, "Server:\n\tVersion: %s\n\tImage: %s\n%s", server, image, versionWarning(version.Version, server))
-	return err
-}
-
-// versionWarning is empty unless both versions are known and differ.
-func versionWarning(client, server string) string {
-	if client == server || client == versionOfBuilds || server == unknownVersion {
-		return ""
-	}
-	return "# WARNING: client and server have different versions. Update the server with: podkeep install\n"
-}
-
-// serverImage is the image of the server of this installation.
-func (t cluster) serverImage(ctx context.Context) (string, error) {
-	d := &appsv1.Deployment{}
-	err := t.Get(ctx, client.ObjectKey{Namespace: t.namespace, Name: install.ServerName}, d)
-	if apierrors.IsNotFound(err) {
-		return "", fmt.Errorf("there is no server in namespace %s; %s", t.namespace,
-			t.elsewhereOr(ctx, "install podkeep with: podkeep install"))
-	}
+func (s *session) printServerVersion(cmd *cobra.Command, timeout time.Duration) error {
+	server, err := s.serverVersion(cmd.Context(), timeout)
 	if err != nil {
-		return "", t.explain(ctx, err, backups, "")
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "<error getting server version: %s>\n", err)
+		return err
 	}
-	for _, c := range d.Spec.Template.Spec.Containers {
-		if c.Name == install.ServerName || len(d.Spec.Template.Spec.Containers) == 1 {
-			return c.Image, nil
-		}
-	}
-	return "", fmt.Errorf("deployment %s in namespace %s has no container %s", install.ServerName, t.namespace, install.ServerName)
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "Server:\n\tVersion: %s\n%s", server, versionWarning(version.Version, server))
+	return err
 }
 
-// versionOfBuilds is the version of a client that was built without one.
+func (s *session) serverVersion(ctx context.Context, timeout time.Duration) (string, error) {
+	t, err := s.open()
+	if err != nil {
+		return "", err
+	}
+	// Nobody answers where there is no server; to know that takes no time.
+	if err := t.hasServer(ctx); err != nil {
+		return "", err
+	}
+	status, err := s.serverStatus(ctx, t, timeout)
+	if err != nil {
+		return "", err
+	}
+	return status.Status.ServerVersion, nil
+}
+
+// hasServer returns an error when it is sure that there is no server. People who
+// may not read Deployments find out by asking the server.
+func (t cluster) hasServer(ctx context.Context) error {
+	err := t.Get(ctx, client.ObjectKey{Namespace: t.namespace, Name: install.ServerName}, &appsv1.Deployment{})
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("there is no server in namespace %s; %s", t.namespace,
+			t.elsewhereOr(ctx, "install podkeep with: "+t.program+" install"))
+	}
+	if apierrors.IsForbidden(err) {
+		return nil
+	}
+	return t.explain(ctx, err, backups, "")
+}
+
+// versionOfBuilds is the version of a program that was built without one.
 const versionOfBuilds = "dev"
 
-// unknownVersion is the version of an image that is named without one.
-const unknownVersion = "unknown"
-
-// imageVersion is the tag of an image.
-func imageVersion(image string) string {
-	name, _, _ := strings.Cut(image, "@")
-	i := strings.LastIndexByte(name, ':')
-	// A colon before the last slash belongs to the port of a registry.
-	if i < 0 || i < strings.LastIndexByte(name, '/') {
-		return unknownVersion
+// versionWarning is Velero's, which compares the first two numbers. It is empty
+// when a version is not known.
+func versionWarning(ours, theirs string) string {
+	if ours == theirs || ours == versionOfBuilds || theirs == versionOfBuilds {
+		return ""
 	}
-	return name[i+1:]
+	c, err := versions.ParseGeneric(ours)
+	if err != nil {
+		return ""
+	}
+	s, err := versions.ParseGeneric(theirs)
+	if err != nil || c.Major() == s.Major() && c.Minor() == s.Minor() {
+		return ""
+	}
+	old := "client"
+	if s.LessThan(c) {
+		old = "server"
+	}
+	return "# WARNING: the client version does not match the server version. Please update " + old + "\n"
 }

@@ -47,14 +47,14 @@ func newFollower(t cluster, w waiting, clk clock.WithTicker) *follower {
 		client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", w.object.GetName())},
 	}
 	f.requests = newMirror(t, w.kind.newList(), one, f.changed)
-	f.volumes = newMirror(t, w.volumes.list, f.volumeOptions(), f.changed)
+	f.volumes = newMirror(t, w.kind.runs.volumeList(), f.volumeOptions(), f.changed)
 	return f
 }
 
 func (f *follower) volumeOptions() []client.ListOption {
 	return []client.ListOption{
 		client.InNamespace(f.waiting.object.GetNamespace()),
-		client.MatchingLabels{f.waiting.volumes.label: string(f.waiting.object.GetUID())},
+		client.MatchingLabels{f.waiting.kind.runs.uidLabel: string(f.waiting.object.GetUID())},
 	}
 }
 
@@ -73,7 +73,7 @@ func (f *follower) follow(ctx context.Context, v view) (*ending, error) {
 	defer watches.Wait()
 	defer cancel()
 	watches.Go(func() { f.requests.run(ctx, f.waiting.object) })
-	watches.Go(func() { f.volumes.run(ctx, f.waiting.volumes.example) })
+	watches.Go(func() { f.volumes.run(ctx, f.waiting.kind.runs.volume) })
 
 	ticker := f.clock.NewTicker(frameInterval)
 	defer ticker.Stop()
@@ -118,8 +118,8 @@ func (f *follower) look(ctx context.Context, v view) (*ending, error) {
 // lastVolumes reads the volumes once more: the watch on them may be behind the
 // one on the object. Should that fail, what the watch has told is good enough.
 func (f *follower) lastVolumes(ctx context.Context) []any {
-	list, ok := f.waiting.volumes.list.DeepCopyObject().(client.ObjectList)
-	if !ok || f.cluster.List(ctx, list, f.volumeOptions()...) != nil {
+	list := f.waiting.kind.runs.volumeList()
+	if f.cluster.List(ctx, list, f.volumeOptions()...) != nil {
 		return f.volumes.List()
 	}
 	objects, err := meta.ExtractList(list)

@@ -73,28 +73,21 @@ func setKind(scheme *runtime.Scheme, obj runtime.Object) error {
 	return nil
 }
 
-// printValue prints JSON with an indent of 4, as Velero does, or YAML.
+// printValue prints JSON with an indent of 4 and with "<none>" as it is, as Velero
+// does, or YAML.
 func printValue(w io.Writer, value any, output string) error {
-	var data []byte
-	var err error
 	if output == outputYAML {
-		data, err = yaml.Marshal(value)
-	} else {
-		data, err = json.MarshalIndent(value, "", "    ")
-		data = append(data, '\n')
+		data, err := yaml.Marshal(value)
+		if err == nil {
+			_, err = w.Write(data)
+		}
+		return err
 	}
-	if err != nil {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "    ")
+	if err := e.Encode(value); err != nil {
 		return fmt.Errorf("encoding as %s: %w", output, err)
 	}
-	_, err = w.Write(data)
-	return err
-}
-
-// cutWord splits a text after its first word; rest keeps the space before it.
-func cutWord(text string) (word, rest string, found bool) {
-	i := strings.IndexByte(text, ' ')
-	if i < 0 {
-		return text, "", false
-	}
-	return text[:i], text[i:], true
+	return nil
 }

@@ -27,7 +27,7 @@ type view interface {
 func (s *session) newView(out io.Writer) view {
 	now := s.clock.Now()
 	if t := s.terminal(out); t != nil {
-		return &liveView{out: out, terminal: t, started: now, meter: progressview.NewMeter()}
+		return &liveView{out: out, terminal: t, color: s.wantColor(), started: now, meter: progressview.NewMeter()}
 	}
 	return &plainView{out: out, log: progressview.NewLog(now), meter: progressview.NewMeter()}
 }
@@ -36,6 +36,7 @@ func (s *session) newView(out io.Writer) view {
 type liveView struct {
 	out      io.Writer
 	terminal *terminal
+	color    bool
 	started  time.Time
 	painted  time.Time
 	screen   progressview.Screen
@@ -62,7 +63,7 @@ func (v *liveView) last(now time.Time, s progressview.State) { v.draw(now, s) }
 func (v *liveView) draw(now time.Time, s progressview.State) {
 	v.meter.Observe(now, s)
 	width, height := v.terminal.size()
-	size := progressview.Size{Width: width, Height: height, ASCII: v.terminal.ascii}
+	size := progressview.Size{Width: width, Height: height, ASCII: v.terminal.ascii, Color: v.color}
 	v.paint(progressview.Frame(s, v.meter, now.Sub(v.started), size), width)
 }
 

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/podkeep/podkeep/internal/describe"
 	"github.com/podkeep/podkeep/internal/progressview"
 )
 
@@ -16,24 +16,14 @@ import (
 // cost nothing.
 const frameInterval = 200 * time.Millisecond
 
-// waiting is a backup or restore that --wait watches, and how to read it.
+// waiting is a backup or restore that is waited for.
 type waiting struct {
-	kind    kind
-	object  client.Object // as it was created
-	volumes source
-
-	// state is what to show.
-	state func(obj any, volumes []any, now time.Time) progressview.State
-
-	// result is the text at the end, and the exit code.
-	result func(obj any, volumes []any, command string) (string, int)
+	kind   kind
+	object client.Object // as it was read or created last
 }
 
-// source is a kind of object that carries the UID of another in a label.
-type source struct {
-	list    client.ObjectList
-	example runtime.Object
-	label   string
+func (w waiting) run(obj any, volumes []any) describe.Run {
+	return describe.RunOf(obj, describe.Volumes(volumes))
 }
 
 // waitFor shows progress until the object is finished, prints the result, and
@@ -52,29 +42,28 @@ func (s *session) waitFor(cmd *cobra.Command, t cluster, w waiting) error {
 	case err != nil:
 		return t.explain(ctx, err, w.kind, w.object.GetName())
 	}
-	text, code := w.result(end.object, end.volumes, t.command())
-	if _, err := io.WriteString(out, text); err != nil {
+	run := w.run(end.object, end.volumes)
+	if _, err := io.WriteString(out, describe.Result(run, t.command())); err != nil {
 		return err
 	}
-	if code != exitOK {
+	if code := exitCode(run); code != exitOK {
 		return exitError{code: code}
 	}
 	return nil
 }
 
-// castOne returns the object as what it is known to be.
-func castOne[T any](obj any) *T {
-	typed, ok := obj.(*T)
-	if !ok {
-		panic(fmt.Sprintf("want %T, have %T", typed, obj))
+func exitCode(r describe.Run) int {
+	switch {
+	case r.IsCompleted():
+		return exitOK
+	case r.IsPartial():
+		return exitPartiallyFailed
+	default:
+		return exitFailed
 	}
-	return typed
 }
 
-func castAll[T any](objects []any) []T {
-	all := make([]T, 0, len(objects))
-	for _, o := range objects {
-		all = append(all, *castOne[T](o))
-	}
-	return all
+// state is what to show.
+func (w waiting) state(obj any, volumes []any, now time.Time) progressview.State {
+	return progressview.Of(w.run(obj, volumes), now)
 }

@@ -14,7 +14,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -161,19 +160,14 @@ func TestWaitDrawsOnATerminal(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	c := apiWith(t, watched(end(g, velerov1.BackupPhaseCompleted)))
-	s := &session{
-		connect:   func() (client.WithWatch, error) { return c, nil },
-		namespace: func() (string, error) { return "velero", nil },
-		clock:     clock.RealClock{},
-		terminal: func(io.Writer) *terminal {
-			return &terminal{size: func() (int, int) { return 79, 23 }}
-		},
-	}
+	s := newSession(c)
+	s.terminal = func(io.Writer) *terminal { return &terminal{size: func() (int, int) { return 79, 23 }} }
+	s.wantColor = func() bool { return true }
 
 	got := s.run(t.Context(), "backup", "create", "x", "--wait")
 
 	g.Expect(got.code).To(Equal(exitOK))
-	g.Expect(got.out).To(ContainSubstring("shop/web-0 data  Completed  2.0 KiB\x1b[K\n\x1b[J" + "Backup completed with status: Completed.\n"))
+	g.Expect(got.out).To(ContainSubstring("shop/web-0 data  \x1b[32mCompleted  2.0 KiB\x1b[0m\x1b[K\n\x1b[J" + "Backup completed with status: Completed.\n"))
 }
 
 func TestTerminals(t *testing.T) {

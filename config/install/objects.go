@@ -44,7 +44,7 @@ func Objects(o Options) ([]client.Object, error) {
 		}
 		objects = append(objects, bsl)
 	}
-	objects = append(objects, serverDeployment(o), nodeAgentDaemonSet(o))
+	objects = append(objects, serverDeployment(o), downloadService(o), nodeAgentDaemonSet(o))
 	objects = append(objects, webhookDeployment(o), webhookService(o), registration.Configuration(o.Namespace))
 	for _, obj := range objects {
 		label(obj)

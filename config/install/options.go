@@ -27,6 +27,7 @@ const (
 	DefaultLocation             = "default"
 	DefaultNamespace            = "velero"
 	DefaultKubeletRoot          = "/var/lib/kubelet"
+	DownloadName                = "podkeep-download"
 	credentialsDir              = "/credentials"
 	hostPodsDir                 = "/host_pods"
 	locationVolume              = "location"
@@ -38,6 +39,9 @@ const (
 	healthPort                  = 8086
 	nonRootUser           int64 = 65532
 )
+
+// DownloadPort is the port of Service DownloadName, and of the server behind it.
+const DownloadPort int32 = 8087
 
 // Options says what to install. The zero value of a field is its default.
 type Options struct {

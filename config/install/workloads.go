@@ -16,6 +16,7 @@ import (
 func serverDeployment(o Options) *appsv1.Deployment {
 	args := []string{"server", "--default-volumes-to-fs-backup=" + strconv.FormatBool(o.DefaultVolumesToFSBackup)}
 	c := container(o, ServerName, append(args, o.ServerArgs...))
+	c.Ports = append(c.Ports, corev1.ContainerPort{Name: "download", ContainerPort: DownloadPort})
 	c.Resources = resources("100m", "128Mi", "1Gi")
 	c.VolumeMounts = []corev1.VolumeMount{
 		{Name: "scratch", MountPath: "/scratch"},
@@ -52,6 +53,19 @@ func webhookService(o Options) *corev1.Service {
 		Spec: corev1.ServiceSpec{
 			Selector: map[string]string{"deploy": WebhookName},
 			Ports:    []corev1.ServicePort{{Name: "webhook", Port: 443, TargetPort: intstr.FromInt32(webhookPort)}},
+		},
+	}
+}
+
+// downloadService is where files of filesystem locations are served: by
+// kubectl port-forward, by the API server's proxy, or behind an Ingress.
+func downloadService(o Options) *corev1.Service {
+	return &corev1.Service{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
+		ObjectMeta: metav1.ObjectMeta{Name: DownloadName, Namespace: o.Namespace},
+		Spec: corev1.ServiceSpec{
+			Selector: map[string]string{"deploy": ServerName},
+			Ports:    []corev1.ServicePort{{Name: "http", Port: DownloadPort, TargetPort: intstr.FromInt32(DownloadPort)}},
 		},
 	}
 }

@@ -14,6 +14,7 @@ import (
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/itemlog"
 	"github.com/podkeep/podkeep/internal/layout"
+	"github.com/podkeep/podkeep/internal/resourcepolicy"
 )
 
 // claimBound is the phase of a claim that has a volume (k8s.io/api/core/v1,
@@ -29,6 +30,9 @@ type claim struct {
 	block     bool
 	excluded  string  // why the claim is not in the backup, or ""
 	volume    *volume // nil when it is not bound, or the volume could not be read
+
+	// policyFacts are what volume policies look at; nil when there are none.
+	policyFacts *resourcepolicy.Volume
 
 	// taken says that a pod volume backup has the data.
 	taken bool
@@ -54,6 +58,7 @@ type claimKey struct{ namespace, name string }
 type claims struct {
 	byKey    map[claimKey]*claim
 	byVolume map[string]*claim
+	unused   string // why no pod says anything of a claim; "" is that none mounts it
 }
 
 func newClaims() *claims {
@@ -134,19 +139,46 @@ func cleanClaim(u *unstructured.Unstructured) {
 	}
 }
 
-// collectClaims writes all claims and then the volumes they are bound to. They
-// come before the pods, so that each pod can be judged, and the data of its
-// volumes move, as soon as it is read.
+// Why claims of taken pods are not in the backup.
+const claimsNotTaken = "persistent volume claims are not in the backup"
+
+// collectClaims writes all claims. They come before the pods, so that each pod can
+// be judged, and the data of its volumes move, as soon as it is read.
 func (c *collector) collectClaims(ctx context.Context) error {
-	err := c.list(ctx, claimsResource, func(u *unstructured.Unstructured) error {
+	if !c.takes(claimsResource) {
+		return nil
+	}
+	return c.list(ctx, listing{res: claimsResource, visit: func(u *unstructured.Unstructured) error {
 		_, err := c.addClaim(ctx, u)
 		return err
-	})
-	if err != nil {
-		return err
+	}})
+}
+
+// addClaim writes a claim and remembers its facts. A claim that is excluded is
+// remembered too: pods may mount it.
+func (c *collector) addClaim(ctx context.Context, u *unstructured.Unstructured) (*claim, error) {
+	cl := newClaim(u, c.exclusion(u))
+	cl.taken = c.volumes.resumed[claimKey{cl.namespace, cl.name}]
+	if c.hasVolumePolicies() {
+		facts := resourcepolicy.OfClaim(u)
+		cl.policyFacts = &facts
 	}
-	if c.filter.includesAll() {
-		return c.listVolumes(ctx)
+	c.claims.add(cl)
+	if cl.excluded != "" {
+		c.logExcluded(claimsResource, u, cl.excluded)
+		return cl, nil
+	}
+	cleanClaim(u)
+	return cl, c.write(ctx, claimsResource, u)
+}
+
+// collectVolumes writes the volumes that the claims are bound to, and all others
+// when the backup takes them by themselves.
+func (c *collector) collectVolumes(ctx context.Context) error {
+	if c.takes(volumesResource) || len(c.claims.byVolume) > maxGets {
+		if err := c.listVolumes(ctx); err != nil {
+			return err
+		}
 	}
 	for _, cl := range c.claims.sorted() {
 		if err := c.getVolume(ctx, cl); err != nil {
@@ -156,44 +188,21 @@ func (c *collector) collectClaims(ctx context.Context) error {
 	return nil
 }
 
-// addClaim writes a claim and remembers its facts. A claim that is excluded is
-// remembered too: pods may mount it.
-func (c *collector) addClaim(ctx context.Context, u *unstructured.Unstructured) (*claim, error) {
-	cl := newClaim(u, c.exclusion(u))
-	cl.taken = c.volumes.resumed[claimKey{cl.namespace, cl.name}]
-	c.claims.add(cl)
-	if cl.excluded != "" {
-		c.logExcluded(claimsResource, u, cl.excluded)
-		return cl, nil
-	}
-	cleanClaim(u)
-	return cl, c.out.add(ctx, claimsResource, u)
-}
-
-// listVolumes reads the volumes of all claims by one list.
+// listVolumes reads all volumes by one list.
 func (c *collector) listVolumes(ctx context.Context) error {
-	err := c.listIn(ctx, volumesResource, "", func(u *unstructured.Unstructured) error {
-		cl := c.claims.byVolume[u.GetName()]
-		if cl == nil {
+	bound := func(u *unstructured.Unstructured) bool { return c.claims.byVolume[u.GetName()] != nil }
+	return c.list(ctx, listing{res: volumesResource, also: bound, visit: func(u *unstructured.Unstructured) error {
+		if cl := c.claims.byVolume[u.GetName()]; cl != nil {
+			return c.addVolume(ctx, cl, u)
+		}
+		if !c.takes(volumesResource) {
 			return nil // nobody in the backup needs it
 		}
-		return c.addVolume(ctx, cl, u)
-	})
-	if err != nil {
-		return err
-	}
-	for _, cl := range c.claims.sorted() {
-		if cl.volume != nil && !cl.volume.found {
-			// Bound after the list had passed, or gone.
-			if err := c.getVolume(ctx, cl); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+		return c.addItem(ctx, volumesResource, u)
+	}})
 }
 
-// getVolume reads the volume of one claim.
+// getVolume reads the volume of one claim, unless it is known.
 func (c *collector) getVolume(ctx context.Context, cl *claim) error {
 	if cl.volume == nil || cl.volume.found {
 		return nil
@@ -218,26 +227,34 @@ func (c *collector) getVolume(ctx context.Context, cl *claim) error {
 	return nil
 }
 
+// addVolume writes the volume of a claim that is in the backup. Its facts are
+// needed also when it is left out.
 func (c *collector) addVolume(ctx context.Context, cl *claim, u *unstructured.Unstructured) error {
 	cl.volume.setFacts(u)
-	reason := c.exclusion(u)
-	if reason == "" {
-		reason = cl.excluded
+	if cl.policyFacts != nil {
+		cl.policyFacts.SetPersistentVolume(u)
+	}
+	reason := cmp.Or(c.exclusion(u), cl.excluded)
+	if verdict := c.filter.Related(volumesResource.forFilter()); reason == "" && !verdict.Included {
+		reason = string(verdict.Reason)
 	}
 	if reason != "" {
 		c.logExcluded(volumesResource, u, reason)
 		return nil
 	}
 	cl.volume.archived = true
-	return c.out.add(ctx, volumesResource, u)
+	return c.write(ctx, volumesResource, u)
 }
 
-// claimOf returns the claim of a pod's volume. One that was made after the
-// claims were listed is read now, and is in the backup with its pod. It is nil
-// when there is no such claim.
+// claimOf returns the claim of a pod's volume. One that has not been listed,
+// because it was made later or its labels are not selected, is read now, and is in
+// the backup with its pod. It is nil when there is no such claim.
 func (c *collector) claimOf(ctx context.Context, namespace, name string) (*claim, error) {
 	if cl := c.claims.find(namespace, name); cl != nil {
 		return cl, nil
+	}
+	if !c.takes(claimsResource) {
+		return &claim{namespace: namespace, name: name, excluded: claimsNotTaken}, nil
 	}
 	u, err := c.lister.get(ctx, claimsResource, namespace, name)
 	if apierrors.IsNotFound(err) {

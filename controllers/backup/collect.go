@@ -6,16 +6,21 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/discovery"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/filter"
 	"github.com/podkeep/podkeep/internal/itemlog"
 	"github.com/podkeep/podkeep/internal/layout"
 	"github.com/podkeep/podkeep/internal/outcome"
+	"github.com/podkeep/podkeep/internal/resourcepolicy"
 )
 
 // collectedFacts are what collecting tells report.
@@ -23,35 +28,44 @@ type collectedFacts struct {
 	items    int
 	warnings int
 	errors   int
+	hooks    int // records of hooks
 }
 
 // collector reads the items of one backup into its output, and has the data of
 // its pods' volumes moved. It lives for one collection.
 type collector struct {
-	backup  *velerov1.Backup
-	options Options
-	filter  namespaceFilter
-	lister  lister
-	out     *output
-	log     *itemlog.Log
+	backup   *velerov1.Backup
+	options  Options
+	policies *resourcepolicy.Policies
+	lister   lister
+	out      *output
+	log      *itemlog.Log
 
-	// namespaces are the policies of the namespaces in the backup, by their name.
-	namespaces map[string]string
+	// What run finds out first: the kinds, what the filters say, and the order in
+	// which single items come first.
+	kinds  discovered
+	filter *filter.Filter
+	order  map[schema.GroupResource][]string
+
+	namespaces *namespaces
 	claims     *claims
 	volumes    *podVolumes
 	owners     *owners
+	hooks      hookCollector
+	needs      *needs
+
+	// choices are the verdicts on the kinds that have steps of their own.
+	choices map[schema.GroupResource]filter.Verdict
 }
 
 // collect reads all items, and uploads what has been read. It may take minutes;
-// it ends early when the backup is deleted or the server stops. After a restart
-// it begins anew: volumes that were found before keep their pod volume backups.
-func (r *Reconciler) collect(ctx context.Context, o observed) (result, error) {
-	select {
-	case r.collections <- struct{}{}:
-		defer func() { <-r.collections }()
-	default:
-		return result{}, outcome.Waitf(velerov1.ReasonWaitingForSlot, slotPollInterval, "waiting for other backups to be collected")
-	}
+// it ends early when the backup is canceled or deleted, or the server stops. After
+// a restart it begins anew: volumes that were found before keep their pod volume
+// backups.
+func (r *Reconciler) collect(ctx context.Context, o observed) (_ result, err error) {
+	ctx, end := r.interruptible(ctx, o.backup)
+	defer end()
+
 	log, err := itemlog.New(r.logOptions(o.backup))
 	if err != nil {
 		return result{}, err
@@ -64,23 +78,24 @@ func (r *Reconciler) collect(ctx context.Context, o observed) (result, error) {
 	}
 	defer closeQuietly(ctx, out)
 
-	existing, err := listVolumes(ctx, r.Reader, o.backup)
-	if err != nil {
-		return result{}, err
+	c, err := r.newCollector(ctx, o, log, out)
+	if err == nil {
+		err = c.run(ctx, r.Discovery)
 	}
-	c := r.newCollector(o, log, out)
-	c.volumes.resume(existing)
-	switch err := c.run(ctx, r.Discovery); {
-	case errors.Is(err, errGone):
-		ctrl.LoggerFrom(ctx).Info("Stopping because the backup was deleted")
+	if err == nil {
+		err = r.uploadRun(ctx, c)
+	}
+	switch why := interruptionOf(ctx, err); {
+	case why != nil:
+		ctrl.LoggerFrom(ctx).Info("Collecting no longer", "reason", why.Error())
+		if errors.Is(why, errCanceled) {
+			r.keepLog(ctx, o.backup, log)
+		}
 		return result{}, nil
 	case err != nil:
 		return result{}, err
 	}
-	if err := r.uploadRun(ctx, c); err != nil {
-		return result{}, err
-	}
-	facts := &collectedFacts{items: progress.items}
+	facts := &collectedFacts{items: progress.items, hooks: c.hooks.records}
 	facts.warnings, facts.errors = log.Counts()
 	return result{collected: facts}, nil
 }
@@ -89,20 +104,39 @@ func (r *Reconciler) logOptions(b *velerov1.Backup) itemlog.Options {
 	return itemlog.Options{Dir: r.Options.ScratchDir, Clock: r.Clock, Fields: []any{"backup", b.Namespace + "/" + b.Name}}
 }
 
-func (r *Reconciler) newCollector(o observed, log *itemlog.Log, out *output) *collector {
+// newCollector takes over the volumes of an earlier, interrupted collection.
+func (r *Reconciler) newCollector(ctx context.Context, o observed, log *itemlog.Log, out *output) (*collector, error) {
+	policies, problems, err := r.readPolicies(ctx, o.backup)
+	if err != nil {
+		return nil, err
+	}
+	if len(problems) > 0 {
+		return nil, outcome.Terminalf(velerov1.ReasonInvalidSpec, "resource policies have changed since the start: %s", problems[0])
+	}
+	existing, err := listVolumes(ctx, r.Reader, o.backup)
+	if err != nil {
+		return nil, err
+	}
 	l := lister{client: r.Dynamic, backoff: apiBackoff}
-	return &collector{
+	c := &collector{
 		backup:     o.backup,
 		options:    r.Options,
-		filter:     namespaceFilterOf(o.backup),
+		policies:   policies,
 		lister:     l,
 		out:        out,
 		log:        log,
-		namespaces: map[string]string{},
+		namespaces: newNamespaces(),
 		claims:     newClaims(),
-		owners:     newOwners(l),
+		owners:     newOwners(l, r.Reader),
 		volumes:    newPodVolumes(r, o, l),
+		needs:      newNeeds(),
 	}
+	records, err := hooksOfBackup(ctx, r.Reader, o.backup)
+	if err != nil {
+		return nil, err
+	}
+	c.volumes.resume(c.hooks.resume(records, existing))
+	return c, nil
 }
 
 // uploadRun uploads what a collection has made. These are interim files, except
@@ -114,7 +148,7 @@ func (r *Reconciler) uploadRun(ctx context.Context, c *collector) error {
 	if err != nil {
 		return err
 	}
-	info, err := jsonFile(layout.BackupVolumeInfo(name), interimVolumeInfo(c.claims.sorted(), c.volumes.created))
+	info, err := jsonFile(layout.BackupVolumeInfo(name), interimVolumeInfo(c.claims, c.volumes))
 	if err != nil {
 		return err
 	}
@@ -123,48 +157,70 @@ func (r *Reconciler) uploadRun(ctx context.Context, c *collector) error {
 		{key: layout.BackupResourceList(name), open: reopen(c.out.listFile)},
 		results,
 		info,
-		{key: layout.BackupLog(name), open: func() (io.ReadCloser, error) { return c.log.Open() }},
+		logFile(name, c.log),
 	})
+}
+
+// keepLogTimeout bounds the upload of the log of a canceled backup: people wait
+// for the end.
+const keepLogTimeout = 5 * time.Second
+
+// keepLog uploads what a collection that was interrupted has to say, if that is
+// possible.
+func (r *Reconciler) keepLog(ctx context.Context, b *velerov1.Backup, log *itemlog.Log) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepLogTimeout)
+	defer cancel()
+
+	log.Info("Backup was canceled while its items were read")
+	if err := r.tryUpload(ctx, b.Spec.StorageLocation, []file{logFile(b.Name, log)}); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Uploading the log of a canceled backup")
+	}
+}
+
+func logFile(backup string, log *itemlog.Log) file {
+	return file{key: layout.BackupLog(backup), open: func() (io.ReadCloser, error) { return log.Open() }}
 }
 
 // run reads everything. An error ends this try: lists of single kinds that fail
 // are no errors here but in the results.
 func (c *collector) run(ctx context.Context, d discovery.DiscoveryInterfaceWithContext) error {
-	c.log.Info("Collecting items", "includedNamespaces", c.filter.includes, "excludedNamespaces", c.filter.excludes)
-	c.log.Info("Cluster-scoped items are limited to namespaces and the volumes of claims")
-
-	resources, err := c.discover(ctx, d)
-	if err != nil {
+	if err := c.discover(ctx, d); err != nil {
 		return err
 	}
 	if err := c.collectNamespaces(ctx); err != nil {
 		return err
 	}
-	if err := c.collectClaims(ctx); err != nil {
-		return err
-	}
-	if err := c.collectPods(ctx); err != nil {
-		return err
+	c.hooks.mixed = len(c.order[podsResource.GroupResource()]) > 0
+	rest, last := c.choose()
+	steps := []func(context.Context) error{c.collectClaims, c.collectVolumes, c.collectPods, c.releaseOrphans}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
 	if err := c.out.list.flush(); err != nil {
 		return err
 	}
-	for _, res := range resources {
-		if err := c.collectKind(ctx, res); err != nil {
+	for _, k := range append(rest, last...) {
+		if err := c.collectKind(ctx, k); err != nil {
 			return err
 		}
 	}
+	if err := c.addHeldNamespaces(ctx); err != nil {
+		return err
+	}
+	c.log.Info("Summary for skipped PVs: " + skippedVolumes(c.claims))
 	c.log.Info("Collected items", "items", c.out.progress.items, "volumes", len(c.volumes.created))
 	return c.out.finish()
 }
 
 // discover finds the kinds to read. Groups that do not answer, which is what an
 // aggregated API without its server does, are left out with a warning.
-func (c *collector) discover(ctx context.Context, d discovery.DiscoveryInterfaceWithContext) ([]resource, error) {
+func (c *collector) discover(ctx context.Context, d discovery.DiscoveryInterfaceWithContext) error {
 	groups, lists, err := d.ServerGroupsAndResourcesWithContext(ctx)
 	failed, partial := discovery.GroupDiscoveryFailedErrorGroups(err)
 	if err != nil && !partial {
-		return nil, fmt.Errorf("discovering resources: %w", err)
+		return fmt.Errorf("discovering resources: %w", err)
 	}
 	var versions []string
 	for gv := range failed {
@@ -174,113 +230,91 @@ func (c *collector) discover(ctx context.Context, d discovery.DiscoveryInterface
 	for _, v := range versions {
 		c.log.Warn(itemlog.Entry{Message: "Discovering resources of " + v + " failed; its items are not in the backup"})
 	}
-	return chooseResources(groups, lists), nil
+	c.kinds = newDiscovered(groups, lists)
+	return nil
 }
 
-// collectNamespaces writes the namespaces of the backup and remembers their
-// policies. Without namespaces there is no backup, so it returns all errors.
-func (c *collector) collectNamespaces(ctx context.Context) error {
-	var existing []string
-	err := c.lister.each(ctx, namespacesResource, "", func(p page) error {
-		for i := range p.items {
-			existing = append(existing, p.items[i].GetName())
-			if err := c.addNamespace(ctx, &p.items[i]); err != nil {
-				return err
-			}
+// setFilter is called when the namespaces are known: those that carry the exclude
+// label do not make the selection a part of the cluster.
+func (c *collector) setFilter(labelled sets.Set[string]) {
+	filters := filter.ForBackup(&c.backup.Spec)
+	filters.Policy = c.policies.Filter()
+	filters.Namespaces.Excludes = slices.DeleteFunc(slices.Clone(filters.Namespaces.Excludes), labelled.Has)
+	c.filter = filter.New(filters, c.kinds.catalog)
+
+	c.log.Info("Collecting items", "namespaces", filters.Namespaces, "resources", filters.Resources,
+		"clusterScoped", filters.ClusterScoped, "namespaceScoped", filters.NamespaceScoped, "policy", filters.Policy != nil)
+	for _, note := range c.filter.Notes() {
+		if note.Harmless {
+			c.log.Info(note.Message)
+			continue
 		}
-		return nil
-	})
-	for _, name := range c.filter.missing(existing) {
-		c.log.Warn(itemlog.Entry{Message: fmt.Sprintf("Namespace %s does not exist", name)})
+		c.log.Warn(itemlog.Entry{Message: note.Message})
 	}
-	return err
+	c.setOrder()
 }
 
-func (c *collector) addNamespace(ctx context.Context, u *unstructured.Unstructured) error {
-	if !c.filter.matches(u.GetName()) {
-		return nil
-	}
-	if reason := c.exclusion(u); reason != "" {
-		c.log.Warn(itemlog.Entry{
-			Cluster: true, Resource: namespacesResource.Resource, Name: u.GetName(),
-			Message: "Namespace is not in the backup: " + reason,
-		})
-		return nil
-	}
-	c.namespaces[u.GetName()] = u.GetLabels()[velerov1.FSBackupLabel]
-	return c.out.add(ctx, namespacesResource, u)
-}
-
-// collectKind writes all items of a kind.
-func (c *collector) collectKind(ctx context.Context, res resource) error {
-	err := c.list(ctx, res, func(u *unstructured.Unstructured) error {
-		if reason := c.exclusion(u); reason != "" {
-			c.logExcluded(res, u, reason)
-			return nil
+// choose judges the kinds. rest are read in any order, last in the order in which
+// they need each other; kinds with steps of their own are in neither.
+func (c *collector) choose() (rest, last []choice) {
+	c.choices = map[schema.GroupResource]filter.Verdict{}
+	later := map[schema.GroupResource]choice{}
+	for _, k := range c.kinds.choose(c.filter) {
+		gr := k.GroupResource()
+		if !k.verdict.Included {
+			c.log.Info("Skipping kind", "resource", gr, "reason", k.verdict.Reason)
 		}
-		return c.out.add(ctx, res, u)
-	})
+		switch gr {
+		case namespacesResource.GroupResource(), claimsResource.GroupResource(), volumesResource.GroupResource(), podsResource.GroupResource():
+			c.choices[gr] = k.verdict
+		case priorityClasses, roleBindings, roles, definitions:
+			later[gr] = k
+		default:
+			rest = append(rest, k)
+		}
+	}
+	for _, gr := range []schema.GroupResource{priorityClasses, roleBindings, roles, definitions} {
+		if k, ok := later[gr]; ok {
+			last = append(last, k)
+		}
+	}
+	return rest, last
+}
+
+// takes reports whether items of a kind with a step of its own are taken by
+// themselves.
+func (c *collector) takes(res resource) bool { return c.choices[res.GroupResource()].Included }
+
+// collectKind writes the items of a kind: those that the filters take, and those
+// that items in the backup need.
+func (c *collector) collectKind(ctx context.Context, k choice) error {
+	needed := c.needs.of(k.GroupResource())
+	if !k.verdict.Included {
+		return c.collectNeeded(ctx, k.resource, needed)
+	}
+	err := c.list(ctx, listing{res: k.resource, also: needed.match, visit: func(u *unstructured.Unstructured) error {
+		return c.addItem(ctx, k.resource, u)
+	}})
 	if err != nil {
 		return err
 	}
 	return c.out.list.flush()
 }
 
-// list visits the items of a kind in the namespaces of the backup: by one list
-// of the cluster when all are included, else by one for each of them.
-func (c *collector) list(ctx context.Context, res resource, visit func(*unstructured.Unstructured) error) error {
-	if c.filter.includesAll() {
-		return c.listIn(ctx, res, "", visit)
-	}
-	for _, namespace := range c.sortedNamespaces() {
-		if err := c.listIn(ctx, res, namespace, visit); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// listIn visits the items of one list. That the server does not give the list is
-// an error in the results; errors of visit end the collection.
-func (c *collector) listIn(ctx context.Context, res resource, namespace string, visit func(*unstructured.Unstructured) error) error {
-	var visitErr error
-	err := c.lister.each(ctx, res, namespace, func(p page) error {
-		c.out.progress.expected = len(p.items) + int(p.remaining)
-		for i := range p.items {
-			c.out.progress.expected--
-			if visitErr = c.visit(&p.items[i], res, visit); visitErr != nil {
-				return visitErr
-			}
-		}
-		return nil
-	})
-	switch {
-	case err == nil, visitErr != nil, ctx.Err() != nil:
-		return err
-	default:
-		c.log.Error(itemlog.Entry{
-			Namespace: namespace, Cluster: true,
-			Resource: res.GroupResource().String(), Message: "Reading items failed; they are not in the backup", Err: err,
-		})
+// addItem writes an item unless something on itself is against it.
+func (c *collector) addItem(ctx context.Context, res resource, u *unstructured.Unstructured) error {
+	if reason := c.exclusion(u); reason != "" {
+		c.logExcluded(res, u, reason)
 		return nil
 	}
+	return c.write(ctx, res, u)
 }
 
-// visit passes over items of namespaces that are not in the backup.
-func (c *collector) visit(u *unstructured.Unstructured, res resource, visit func(*unstructured.Unstructured) error) error {
-	if _, ok := c.namespaces[u.GetNamespace()]; res.namespaced && !ok {
-		return nil
-	}
-	return visit(u)
-}
-
-func (c *collector) sortedNamespaces() []string {
-	names := make([]string, 0, len(c.namespaces))
-	for name := range c.namespaces {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+// write writes an item, and remembers what follows from it.
+func (c *collector) write(ctx context.Context, res resource, u *unstructured.Unstructured) error {
+	c.namespaces.touch(u.GetNamespace())
+	c.needs.note(res, u)
+	return c.out.add(ctx, res, u)
 }
 
 // Why items are not in a backup although their namespace and kind are.

@@ -44,7 +44,7 @@ func writeItems(ctx context.Context, g *WithT, dir string, items int) uint64 {
 		u := item("v1", "ConfigMap", "app", fmt.Sprintf("settings-%06d", i),
 			withLabel(velerov1.FSBackupLabel, "x"), withField(strings.Repeat("x", 1024), "data", "file"))
 		g.Expect(out.add(ctx, res, u)).To(Succeed())
-		if i%pageSize == 0 {
+		if i%largestPage == 0 {
 			log.Info("Skipping item", "name", u.GetName())
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -34,12 +33,19 @@ func (r *Reconciler) finish(ctx context.Context, o observed) (result, error) {
 
 	info, lost := finalVolumeInfo(interim, o.volumes)
 	failed := logVolumes(log, o, lost)
+	counts, err := r.logHooks(ctx, log, o.backup)
+	if err != nil {
+		return result{}, err
+	}
 	warnings, errs := log.Counts()
 	log.Info("Backup finished", "warnings", warnings, "errors", errs)
 	final := o.backup.DeepCopy()
-	final.ManagedFields = nil
+	// Finalizers are of this cluster: in another one nobody may be there to remove
+	// them.
+	final.ManagedFields, final.Finalizers = nil, nil
 	conclude(final, o.now, warnings, errs)
 	noteVolumes(final, failed)
+	final.Status.HookStatus = counts
 
 	files, err := finalFiles(final, info, o.volumes, log)
 	if err != nil {
@@ -152,14 +158,16 @@ func finalFiles(b *velerov1.Backup, info layout.VolumeInfoList, volumes []velero
 		return nil, err
 	}
 	return append(files,
-		file{key: layout.BackupLog(b.Name), open: func() (io.ReadCloser, error) { return log.Open() }},
+		logFile(b.Name, log),
 		bytesFile(layout.BackupMetadata(b.Name), metadata),
 	), nil
 }
 
 // storedVolumes are the pod volume backups that a sync may create in another
 // cluster. One that is not finished is not among them: a node agent there would
-// act on it. Finalizers would keep it from being deleted where there is none.
+// act on it. Finalizers would keep it from being deleted where there is none. One
+// that was canceled is stored as failed, because the CRD of Velero 1.16 refuses the
+// phase, and so would the sync (velero-facts §13).
 func storedVolumes(volumes []velerov1.PodVolumeBackup) []velerov1.PodVolumeBackup {
 	var stored []velerov1.PodVolumeBackup
 	for i := range volumes {
@@ -169,7 +177,20 @@ func storedVolumes(volumes []velerov1.PodVolumeBackup) []velerov1.PodVolumeBacku
 		v := volumes[i].DeepCopy()
 		v.SetGroupVersionKind(velerov1.SchemeGroupVersion.WithKind("PodVolumeBackup"))
 		v.ManagedFields, v.Finalizers = nil, nil
+		v.Spec.Cancel = false
+		if v.Status.Phase == velerov1.PodVolumeBackupPhaseCanceled {
+			v.Status.Phase = velerov1.PodVolumeBackupPhaseFailed
+			v.Status.Message = storedMessage(v.Status.Message)
+		}
 		stored = append(stored, *v)
 	}
 	return stored
+}
+
+// storedMessage keeps what the phase would have said.
+func storedMessage(message string) string {
+	if message == "" {
+		return "canceled"
+	}
+	return "canceled: " + message
 }

@@ -15,8 +15,16 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-// pageSize is how many items are in memory at once, as in Velero and kubectl.
-const pageSize = 500
+// How many items are in memory at once. The first page of a kind is small, because
+// nobody knows yet how large its items are: twenty of the largest that etcd keeps
+// are 30 MB. The pages after it hold some pageBytes, up to as many items as Velero
+// and kubectl take.
+const (
+	firstPage    = 20
+	smallestPage = 10
+	largestPage  = 500
+	pageBytes    = 4 << 20
+)
 
 // apiBackoff is how the API server is asked again: over some 15 s, which is
 // enough for a restart of it.
@@ -37,25 +45,33 @@ type page struct {
 	remaining int64
 }
 
-// each calls visit with every page of a kind; namespace "" means all.
-func (l lister) each(ctx context.Context, res resource, namespace string, visit func(page) error) error {
-	options := metav1.ListOptions{Limit: pageSize}
+// query says which items of a kind a list contains.
+type query struct {
+	res       resource
+	namespace string // "" means all
+	selector  string // of labels; "" means all
+}
+
+// each calls visit with every page of a list.
+func (l lister) each(ctx context.Context, q query, visit func(page) error) error {
+	options := metav1.ListOptions{Limit: firstPage, LabelSelector: q.selector}
 	for {
-		list, err := l.list(ctx, res, namespace, options)
+		list, err := l.list(ctx, q, options)
 		if token := inconsistentContinue(err); token != "" {
 			options.Continue = token
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("listing %s: %w", res.GroupResource(), err)
+			return fmt.Errorf("listing %s: %w", q.res.GroupResource(), err)
 		}
 		p := page{items: list.Items}
 		if n := list.GetRemainingItemCount(); n != nil {
 			p.remaining = *n
 		}
 		for i := range p.items {
-			setKind(&p.items[i], res)
+			setKind(&p.items[i], q.res)
 		}
+		options.Limit = nextPage(p.items)
 		if err := visit(p); err != nil {
 			return err
 		}
@@ -65,9 +81,46 @@ func (l lister) each(ctx context.Context, res resource, namespace string, visit 
 	}
 }
 
-func (l lister) list(ctx context.Context, res resource, namespace string, options metav1.ListOptions) (list *unstructured.UnstructuredList, err error) {
+// nextPage is how many items the page after these is to have.
+func nextPage(items []unstructured.Unstructured) int64 {
+	bytes := 0
+	for i := range items {
+		bytes += sizeOf(items[i].Object)
+	}
+	if bytes == 0 {
+		return largestPage
+	}
+	return int64(min(largestPage, max(smallestPage, pageBytes*len(items)/bytes)))
+}
+
+// valueBytes is about what a value costs beside its text.
+const valueBytes = 16
+
+// sizeOf is about how many bytes a decoded JSON value takes.
+func sizeOf(value any) int {
+	switch v := value.(type) {
+	case string:
+		return valueBytes + len(v)
+	case map[string]any:
+		n := valueBytes
+		for key, element := range v {
+			n += len(key) + sizeOf(element)
+		}
+		return n
+	case []any:
+		n := valueBytes
+		for _, element := range v {
+			n += sizeOf(element)
+		}
+		return n
+	default:
+		return valueBytes
+	}
+}
+
+func (l lister) list(ctx context.Context, q query, options metav1.ListOptions) (list *unstructured.UnstructuredList, err error) {
 	err = l.retry(ctx, func() error {
-		list, err = l.client.Resource(res.GroupVersionResource).Namespace(namespace).List(ctx, options)
+		list, err = l.client.Resource(q.res.GroupVersionResource).Namespace(q.namespace).List(ctx, options)
 		return err
 	})
 	return list, err

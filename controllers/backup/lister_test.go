@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
@@ -38,7 +41,7 @@ func pagesOf(t *testing.T, answers ...any) lister {
 			return
 		}
 		want := answer.(podPage)
-		if got := r.URL.Query().Get("continue"); got != want.asked || r.URL.Query().Get("limit") != "500" {
+		if got := r.URL.Query().Get("continue"); got != want.asked || r.URL.Query().Get("limit") != want.limit() {
 			http.Error(w, "unexpected request "+r.URL.String(), http.StatusTeapot)
 			return
 		}
@@ -53,9 +56,17 @@ func pagesOf(t *testing.T, answers ...any) lister {
 // podPage is a page of one pod.
 type podPage struct{ asked, pod, next string }
 
+// limit is what a page is asked for: the first is small, and the items are too.
+func (p podPage) limit() string {
+	if p.asked == "" {
+		return strconv.Itoa(firstPage)
+	}
+	return strconv.Itoa(largestPage)
+}
+
 func names(ctx context.Context, l lister) ([]string, error) {
 	var all []string
-	err := l.each(ctx, podsResource, "", func(p page) error {
+	err := l.each(ctx, query{res: podsResource}, func(p page) error {
 		for _, u := range p.items {
 			all = append(all, u.GetKind()+" "+u.GetName())
 		}
@@ -113,4 +124,21 @@ func TestLister(t *testing.T) {
 			g.Expect(got).To(Equal(tc.want))
 		})
 	}
+}
+
+func TestNextPageHoldsSomeBytes(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	page := func(n, bytes int) []unstructured.Unstructured {
+		items := make([]unstructured.Unstructured, n)
+		for i := range items {
+			items[i].Object = map[string]any{"data": []any{strings.Repeat("x", bytes)}, "count": int64(1)}
+		}
+		return items
+	}
+
+	g.Expect(nextPage(nil)).To(BeEquivalentTo(largestPage))
+	g.Expect(nextPage(page(20, 100))).To(BeEquivalentTo(largestPage))
+	g.Expect(nextPage(page(20, 64<<10))).To(And(BeNumerically(">", 50), BeNumerically("<", 65)))
+	g.Expect(nextPage(page(20, 1<<20))).To(BeEquivalentTo(smallestPage))
 }

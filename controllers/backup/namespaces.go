@@ -1,102 +1,135 @@
 package backup
 
 import (
-	"errors"
+	"context"
 	"fmt"
-	"path"
+	"maps"
 	"slices"
-	"strings"
 
-	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/itemlog"
 )
 
-// everything is the list entry that matches every name.
-const everything = "*"
+// namespaces are those of a backup.
+type namespaces struct {
+	policies map[string]string // of file system backup, by the namespace
+	existing int               // how many the cluster has
+	touched  sets.Set[string]  // those with items in the backup
 
-// namespaceFilter says which namespaces a backup contains. Excludes win. The
-// zero value contains all.
-type namespaceFilter struct {
-	includes []string // names and patterns; empty or "*" means all
-	excludes []string // names and patterns
+	// held are namespaces that are not in the backup for their names, but if their
+	// own labels are selected, or an item in them is in the backup.
+	held []*unstructured.Unstructured
 }
 
-// includesAll reports whether namespaces are listed without naming any, so that
-// one list of the whole cluster is cheaper than one for each namespace.
-func (f namespaceFilter) includesAll() bool {
-	return len(f.includes) == 0 || slices.Contains(f.includes, everything)
+func newNamespaces() *namespaces {
+	return &namespaces{policies: map[string]string{}, touched: sets.New[string]()}
 }
 
-// matches reports whether the namespace is in the backup.
-func (f namespaceFilter) matches(namespace string) bool {
-	if matchesAny(f.excludes, namespace) {
-		return false
-	}
-	return f.includesAll() || matchesAny(f.includes, namespace)
+func (n *namespaces) has(name string) bool {
+	_, ok := n.policies[name]
+	return ok
 }
 
-// missing returns the included names, not patterns, that do not exist.
-func (f namespaceFilter) missing(existing []string) []string {
-	var m []string
-	for _, name := range f.includes {
-		if !isPattern(name) && !slices.Contains(existing, name) {
-			m = append(m, name)
-		}
+func (n *namespaces) touch(name string) {
+	if name != "" {
+		n.touched.Insert(name)
 	}
-	return m
 }
 
-func matchesAny(patterns []string, name string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		// Patterns are validated before the start; a malformed one matches nothing.
-		ok, err := path.Match(p, name)
-		return err == nil && ok
-	})
+func (n *namespaces) sorted() []string { return slices.Sorted(maps.Keys(n.policies)) }
+
+// Where a backup has few namespaces, each is listed by itself; else the whole
+// cluster is, and what is not in the backup is passed over. Two lists instead of
+// one are always worth it. More of them are when they spare the server most of a
+// large cluster.
+const (
+	alwaysFew = 2
+	mostlyFew = 16
+	fewOf     = 8 // at most every eighth namespace
+)
+
+func (n *namespaces) areFew() bool {
+	have := len(n.policies)
+	return have <= alwaysFew || have <= mostlyFew && have*fewOf <= n.existing
 }
 
-// isPattern reports whether the name has wildcards.
-func isPattern(name string) bool { return strings.ContainsAny(name, "*?[") }
-
-// validateNamespaces says what is wrong with the two lists (velero-facts §11.1).
-func validateNamespaces(f namespaceFilter) []string {
-	var problems []string
-	complain := func(field, value, why string) {
-		problems = append(problems, fmt.Sprintf("spec.%s: Invalid value: %q: %s", field, value, why))
-	}
-	if slices.Contains(f.includes, everything) && len(f.includes) > 1 {
-		complain("includedNamespaces", everything, "must be the only entry, or absent")
-	}
-	if slices.Contains(f.excludes, everything) {
-		complain("excludedNamespaces", everything, "must not exclude every namespace")
-	}
-	for _, name := range f.includes {
-		if name != everything && slices.Contains(f.excludes, name) {
-			complain("excludedNamespaces", name, "must not be in includedNamespaces too")
-		}
-		if err := validateNamespace(name); err != nil {
-			complain("includedNamespaces", name, err.Error())
-		}
-	}
-	for _, name := range f.excludes {
-		if err := validateNamespace(name); err != nil {
-			complain("excludedNamespaces", name, err.Error())
-		}
-	}
-	return problems
-}
-
-// validateNamespace accepts names of namespaces, and patterns of *, ? and [abc].
-func validateNamespace(name string) error {
-	if !isPattern(name) {
-		if why := validation.IsDNS1123Label(name); len(why) > 0 {
-			return errors.New("must be the name of a namespace: " + strings.Join(why, ", "))
+// collectNamespaces finds the namespaces of the backup and writes them. Without
+// namespaces there is no backup, so it returns all errors.
+func (c *collector) collectNamespaces(ctx context.Context) error {
+	var all []*unstructured.Unstructured
+	labelled := sets.New[string]()
+	err := c.lister.each(ctx, query{res: namespacesResource}, func(p page) error {
+		for i := range p.items {
+			u := &p.items[i]
+			unstructured.RemoveNestedField(u.Object, "metadata", "managedFields")
+			if u.GetLabels()[velerov1.ExcludeFromBackupLabel] == "true" {
+				labelled.Insert(u.GetName())
+			}
+			all = append(all, u)
 		}
 		return nil
+	})
+	if err != nil {
+		return err
 	}
-	if strings.Contains(name, "**") || strings.ContainsAny(name, "|()!{},") {
-		return errors.New("must be a pattern of *, ? and [abc], without ** and any of | ( ) ! { } ,")
+	c.setFilter(labelled)
+	c.namespaces.existing = len(all)
+	names := make([]string, 0, len(all))
+	for _, u := range all {
+		names = append(names, u.GetName())
+		if err := c.addNamespace(ctx, u); err != nil {
+			return err
+		}
 	}
-	if _, err := path.Match(name, ""); err != nil {
-		return errors.New("must be a pattern with complete brackets")
+	for _, name := range c.filter.MissingNamespaces(names) {
+		c.log.Error(itemlog.Entry{Message: fmt.Sprintf("Namespace %s of spec.includedNamespaces does not exist", name)})
+	}
+	return nil
+}
+
+// addNamespace takes a namespace into the backup. Where labels select from all
+// namespaces, the object itself is held back until it is known whether it has
+// items.
+func (c *collector) addNamespace(ctx context.Context, u *unstructured.Unstructured) error {
+	name := u.GetName()
+	if verdict := c.filter.Namespace(name); !verdict.Included {
+		return nil
+	}
+	switch reason := c.exclusion(u); reason {
+	case "":
+	case excludedDeleted:
+		c.log.Warn(itemlog.Entry{Cluster: true, Resource: namespacesResource.Resource, Name: name, Message: "Namespace is not in the backup: " + reason})
+		return nil
+	default:
+		c.logExcluded(namespacesResource, u, reason)
+		return nil
+	}
+	c.namespaces.policies[name] = u.GetLabels()[velerov1.FSBackupLabel]
+	switch {
+	case !c.filter.Resource(namespacesResource.forFilter()).Included:
+		return nil
+	case c.filter.TakesAllNamespaces() && c.filter.SelectsByLabel():
+		c.namespaces.held = append(c.namespaces.held, u)
+		return nil
+	default:
+		return c.write(ctx, namespacesResource, u)
+	}
+}
+
+// addHeldNamespaces writes the namespaces whose labels are selected, and those that
+// have turned out to have items.
+func (c *collector) addHeldNamespaces(ctx context.Context) error {
+	for _, u := range c.namespaces.held {
+		if !c.namespaces.touched.Has(u.GetName()) && !c.filter.Labels(u.GetLabels()).Included {
+			c.logExcluded(namespacesResource, u, "neither its labels nor those of an item in it are selected")
+			continue
+		}
+		if err := c.write(ctx, namespacesResource, u); err != nil {
+			return err
+		}
 	}
 	return nil
 }

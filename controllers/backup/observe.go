@@ -23,13 +23,15 @@ func (r *Reconciler) observe(ctx context.Context, b *velerov1.Backup) (observed,
 		volumeTimeout:  volumeTimeoutOf(b, r.Options.FSBackupTimeout),
 		storageTimeout: r.Options.StorageTimeout,
 		location:       b.Spec.StorageLocation,
-		slotFree:       len(r.collections) < cap(r.collections),
 	}
 	var err error
 	if o.volumes, err = r.volumesOf(ctx, b); err != nil {
 		return o, err
 	}
-	if isLive(b) && !isStarted(b) {
+	if o.hooks, err = r.observeHooks(ctx, b); err != nil {
+		return o, err
+	}
+	if isLive(b) && !isStarted(b) && !isCanceled(b) {
 		if err := r.observeProblems(ctx, &o); err != nil {
 			return o, err
 		}
@@ -47,7 +49,8 @@ func (r *Reconciler) observe(ctx context.Context, b *velerov1.Backup) (observed,
 // ones yet.
 func (r *Reconciler) volumesOf(ctx context.Context, b *velerov1.Backup) ([]velerov1.PodVolumeBackup, error) {
 	volumes, err := listVolumes(ctx, r.Client, b)
-	if err == nil && isLive(b) && isCollected(b) && len(unfinished(volumes)) == 0 {
+	ending := isCollected(b) || isStarted(b) && isCanceled(b)
+	if err == nil && isLive(b) && ending && len(unfinished(volumes)) == 0 {
 		return listVolumes(ctx, r.Reader, b)
 	}
 	return volumes, err
@@ -64,13 +67,21 @@ func listVolumes(ctx context.Context, reader client.Reader, b *velerov1.Backup) 
 }
 
 func (r *Reconciler) observeProblems(ctx context.Context, o *observed) error {
-	o.problems = validate(o.backup)
+	policies, problems, err := r.readPolicies(ctx, o.backup)
+	if err != nil {
+		return err
+	}
+	o.problems = append(problems, validate(o.backup, policies)...)
 	locations := &velerov1.BackupStorageLocationList{}
 	if err := r.Client.List(ctx, locations, client.InNamespace(r.Namespace)); err != nil {
 		return fmt.Errorf("listing backup storage locations: %w", err)
 	}
 	o.location = chooseLocation(o.backup, locations.Items, r.Options.DefaultLocation)
-	o.problems = append(o.problems, validateLocation(o.location, findLocation(locations.Items, o.location))...)
+	bsl := findLocation(locations.Items, o.location)
+	o.problems = append(o.problems, validateLocation(o.location, bsl)...)
+	if isReady(o.backup) {
+		o.problems = append(o.problems, validateAvailable(bsl)...)
+	}
 	return nil
 }
 

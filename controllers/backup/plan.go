@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -15,6 +16,11 @@ import (
 // Movers stop within seconds; a node that is gone for minutes will not tell.
 const cancelGrace = 5 * time.Minute
 
+// cancelPatience is how long a backup that somebody cancels waits for its volumes
+// to stop. It is short, because people wait too: after it, the backup says which
+// volumes have not confirmed.
+const cancelPatience = 30 * time.Second
+
 // observed is all plan may look at. observe fills it, nobody changes it after.
 type observed struct {
 	backup *velerov1.Backup
@@ -24,17 +30,17 @@ type observed struct {
 	// are looked for only before the start.
 	problems []string
 
-	// slotFree says that one more backup may be collected now.
-	slotFree bool
-
 	// location is the name of the location the backup goes to.
 	location string
 
 	// volumes are the pod volume backups of this backup.
 	volumes []velerov1.PodVolumeBackup
 
+	// hooks are the hooks of this backup and, for their turn, of others.
+	hooks hookFacts
+
 	// stored is the final backup of this name in object storage, or nil. It is
-	// looked for only before the start and before the finish.
+	// looked for only before the start and before the end (needsStored).
 	stored *velerov1.Backup
 
 	// storageErr says why object storage could not be asked for stored.
@@ -54,6 +60,7 @@ const (
 	actFail          action = "Fail"
 	actStart         action = "Start"
 	actCollect       action = "Collect"
+	actStartHooks    action = "StartHooks"
 	actCancelVolumes action = "CancelVolumes"
 	actFinish        action = "Finish"
 	actAdopt         action = "AdoptStored"
@@ -79,47 +86,77 @@ func plan(o observed) step {
 		return step{action: actCancelVolumes, reason: velerov1.ReasonFailed}
 	case b.IsFinished():
 		return step{action: actNothing}
+	case isCanceled(b):
+		return cancelStep(o)
 	case len(o.problems) > 0:
 		return step{action: actReject, reason: velerov1.ReasonInvalidSpec, message: strings.Join(o.problems, "; ")}
+	case !isStarted(b) && !isReady(b):
+		return step{action: actNothing}
 	case o.storageErr != nil:
 		return storageStep(o)
-	case o.stored != nil && o.stored.UID == b.UID:
+	case isStored(o):
 		return step{action: actAdopt}
 	case o.stored != nil:
 		return step{action: actFail, reason: velerov1.ReasonBackupExists, message: messageExists}
 	case !isStarted(b):
 		return step{action: actStart, reason: velerov1.ReasonCollecting}
 	case !isCollected(b):
-		return collectStep(o)
+		return step{action: actCollect, reason: velerov1.ReasonCollecting}
 	default:
 		return volumesStep(o)
 	}
 }
 
-// slotPollInterval is how often a backup asks whether it may be collected. What
-// it waits for are other backups, whose changes do not trigger it.
-const slotPollInterval = time.Second
-
-// collectStep is the part of plan in which items are read. A backup that has
-// waited says that it does no longer, before the minutes that reading may take.
-func collectStep(o observed) step {
+// cancelStep is the part of plan for a backup that somebody wants to end. What is
+// stored already is no longer canceled.
+func cancelStep(o observed) step {
+	canceling := step{reason: velerov1.ReasonCanceling, message: "canceling on request of " + canceler(o.backup)}
+	overdue := cancelingSince(o.backup, o.now).Add(cancelPatience)
 	switch {
-	case !o.slotFree:
-		return step{
-			action: actNothing, reason: velerov1.ReasonWaitingForSlot, message: "waiting for other backups to be collected",
-			after: slotPollInterval,
-		}
-	case waitedForSlot(o.backup):
-		return step{action: actNothing, reason: velerov1.ReasonCollecting}
+	case isStored(o):
+		return step{action: actAdopt}
+	case len(toCancel(o.volumes)) > 0:
+		canceling.action = actCancelVolumes
+		return canceling
+	case (len(unfinished(o.volumes)) > 0 || pendingHooks(o) > 0) && o.now.Before(overdue):
+		canceling.action, canceling.after = actNothing, overdue.Sub(o.now)
+		return canceling
 	default:
-		return step{action: actCollect, reason: velerov1.ReasonCollecting}
+		return step{action: actFail, reason: velerov1.ReasonCanceled, message: canceledMessage(o)}
 	}
 }
 
-func waitedForSlot(b *velerov1.Backup) bool {
-	c := meta.FindStatusCondition(b.Status.Conditions, velerov1.ConditionItemsCollected)
-	return c != nil && c.Reason == velerov1.ReasonWaitingForSlot
+func canceledMessage(o observed) string {
+	message := "canceled by " + canceler(o.backup)
+	if n := len(unfinished(o.volumes)); n > 0 {
+		message += fmt.Sprintf("; %d volumes were told to stop and have not confirmed it", n)
+	}
+	return message
 }
+
+// isCanceled reports whether somebody has asked for the end of the backup.
+func isCanceled(b *velerov1.Backup) bool {
+	_, ok := b.Annotations[velerov1.CancelRequestedByAnnotation]
+	return ok
+}
+
+// canceler is who has asked for the end of the backup.
+func canceler(b *velerov1.Backup) string {
+	return cmp.Or(oneLine(b.Annotations[velerov1.CancelRequestedByAnnotation]), "an unnamed user")
+}
+
+// cancelingSince is when the volumes were told to stop; now, when that has not
+// been written down yet.
+func cancelingSince(b *velerov1.Backup, now time.Time) time.Time {
+	c := meta.FindStatusCondition(b.Status.Conditions, velerov1.ConditionVolumesMoved)
+	if c == nil || c.Reason != velerov1.ReasonCanceling {
+		return now
+	}
+	return c.LastTransitionTime.Time
+}
+
+// isStored reports whether an earlier run has come to the end of this backup.
+func isStored(o observed) bool { return o.stored != nil && o.stored.UID == o.backup.UID }
 
 // messageExists is Velero's text, which scripts look for.
 const messageExists = "backup already exists in object storage"
@@ -129,10 +166,10 @@ const messageExists = "backup already exists in object storage"
 func volumesStep(o observed) step {
 	deadline := o.backup.Status.StartTimestamp.Add(o.volumeTimeout)
 	switch {
-	case len(unfinished(o.volumes)) == 0:
+	case len(unfinished(o.volumes)) == 0 && pendingHooks(o) == 0:
 		return step{action: actFinish, reason: velerov1.ReasonUploading}
 	case o.now.Before(deadline):
-		return step{action: actNothing, reason: velerov1.ReasonWaitingForVolumes, after: deadline.Sub(o.now)}
+		return hooksStep(o, step{action: actNothing, reason: velerov1.ReasonWaitingForVolumes, after: deadline.Sub(o.now)})
 	case !o.now.Before(deadline.Add(cancelGrace)):
 		return step{action: actFinish, reason: velerov1.ReasonTimeout}
 	case len(toCancel(o.volumes)) > 0:
@@ -196,6 +233,9 @@ func isOthers(b *velerov1.Backup) bool {
 	}
 }
 
+// isReady reports whether the queue has let the backup go.
+func isReady(b *velerov1.Backup) bool { return b.Status.Phase == velerov1.BackupPhaseReadyToStart }
+
 func isStarted(b *velerov1.Backup) bool { return b.Status.StartTimestamp != nil }
 
 func isCollected(b *velerov1.Backup) bool {
@@ -211,13 +251,17 @@ func isLive(b *velerov1.Backup) bool {
 // the backup's name: before anything is written there, and before the end, when
 // an earlier run may have come further than its status says.
 func needsStored(o observed) bool {
-	if !isLive(o.backup) || len(o.problems) > 0 {
+	b := o.backup
+	switch {
+	case !isLive(b), len(o.problems) > 0:
 		return false
+	case !isStarted(b):
+		return isReady(b) && !isCanceled(b)
+	case isCanceled(b):
+		return isCollected(b) && len(unfinished(o.volumes)) == 0
+	default:
+		return isCollected(b) && volumesStep(o).action == actFinish
 	}
-	if !isStarted(o.backup) {
-		return true
-	}
-	return isCollected(o.backup) && volumesStep(o).action == actFinish
 }
 
 // unfinished returns the volumes whose data still moves, or waits to.

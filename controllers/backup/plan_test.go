@@ -39,6 +39,18 @@ func inPhase(p velerov1.BackupPhase) func(*velerov1.Backup) {
 	return func(b *velerov1.Backup) { b.Status.Phase = p }
 }
 
+func ready(b *velerov1.Backup) { b.Status.Phase = velerov1.BackupPhaseReadyToStart }
+
+func canceledBy(who string) func(*velerov1.Backup) {
+	return func(b *velerov1.Backup) {
+		b.Annotations = with(b.Annotations, velerov1.CancelRequestedByAnnotation, who)
+	}
+}
+
+func cancelingSinceT0(b *velerov1.Backup) {
+	condition(velerov1.ConditionVolumesMoved, metav1.ConditionFalse, velerov1.ReasonCanceling, t0)(b)
+}
+
 func deleted(b *velerov1.Backup) { b.DeletionTimestamp = &metav1.Time{Time: t0} }
 
 func condition(typ string, status metav1.ConditionStatus, reason string, since time.Time) func(*velerov1.Backup) {
@@ -75,7 +87,6 @@ func TestPlan(t *testing.T) {
 	stopping := volumeIn(velerov1.PodVolumeBackupPhaseCanceling, canceled)
 	done := volumeIn(velerov1.PodVolumeBackupPhaseCompleted)
 	failed := volumeIn(velerov1.PodVolumeBackupPhaseFailed)
-	busy := func(o *observed) { o.slotFree = false }
 
 	tests := map[string]struct {
 		backup  *velerov1.Backup
@@ -109,14 +120,62 @@ func TestPlan(t *testing.T) {
 			backup: newBackup(), mod: func(o *observed) { o.problems = []string{"a", "b"} },
 			want: step{action: actReject, reason: velerov1.ReasonInvalidSpec, message: "a; b"},
 		},
-		"a new backup starts": {
-			backup: newBackup(), want: step{action: actStart, reason: velerov1.ReasonCollecting},
+		"a new backup waits for the queue": {
+			backup: newBackup(), want: step{action: actNothing},
 		},
-		"a backup that another queue has let go starts": {
-			backup: newBackup(inPhase(velerov1.BackupPhaseReadyToStart)), want: step{action: actStart, reason: velerov1.ReasonCollecting},
+		"a queued backup waits for the queue": {
+			backup: newBackup(inPhase(velerov1.BackupPhaseQueued)), want: step{action: actNothing},
+		},
+		"a backup that the queue has let go starts": {
+			backup: newBackup(ready), want: step{action: actStart, reason: velerov1.ReasonCollecting},
+		},
+		"a backup that is canceled in the queue has nothing to stop": {
+			backup: newBackup(inPhase(velerov1.BackupPhaseQueued), canceledBy("ann")),
+			want:   step{action: actFail, reason: velerov1.ReasonCanceled, message: "canceled by ann"},
+		},
+		"nobody needs to know what is wrong with a canceled backup": {
+			backup: newBackup(canceledBy("")), mod: func(o *observed) { o.problems = []string{"a"} },
+			want: step{action: actFail, reason: velerov1.ReasonCanceled, message: "canceled by an unnamed user"},
+		},
+		"a canceled backup stops its volumes": {
+			backup: newBackup(collected, canceledBy("ann")), volumes: []velerov1.PodVolumeBackup{moving, done},
+			want: step{action: actCancelVolumes, reason: velerov1.ReasonCanceling, message: "canceling on request of ann"},
+		},
+		"a canceled backup stops the volumes of a collection that is not done": {
+			backup: newBackup(started, canceledBy("ann")), volumes: []velerov1.PodVolumeBackup{moving},
+			want: step{action: actCancelVolumes, reason: velerov1.ReasonCanceling, message: "canceling on request of ann"},
+		},
+		"a canceled backup waits until its volumes have stopped": {
+			backup: newBackup(collected, canceledBy("ann"), cancelingSinceT0), volumes: []velerov1.PodVolumeBackup{stopping}, after: 10 * time.Second,
+			want: step{
+				action: actNothing, reason: velerov1.ReasonCanceling, message: "canceling on request of ann", after: cancelPatience - 10*time.Second,
+			},
+		},
+		"a canceled backup does not wait for ever": {
+			backup: newBackup(collected, canceledBy("ann"), cancelingSinceT0), volumes: []velerov1.PodVolumeBackup{stopping}, after: cancelPatience,
+			want: step{
+				action: actFail, reason: velerov1.ReasonCanceled,
+				message: "canceled by ann; 1 volumes were told to stop and have not confirmed it",
+			},
+		},
+		"a canceled backup whose volumes have stopped has failed": {
+			backup: newBackup(collected, canceledBy("ann"), cancelingSinceT0), volumes: []velerov1.PodVolumeBackup{done, failed},
+			want: step{action: actFail, reason: velerov1.ReasonCanceled, message: "canceled by ann"},
+		},
+		"a canceled backup does not wait for object storage": {
+			backup: newBackup(collected, canceledBy("ann")), mod: func(o *observed) { o.storageErr = broken },
+			want: step{action: actFail, reason: velerov1.ReasonCanceled, message: "canceled by ann"},
+		},
+		"what was stored before it was canceled is there": {
+			backup: newBackup(collected, canceledBy("ann")),
+			mod:    func(o *observed) { o.stored = &velerov1.Backup{ObjectMeta: metav1.ObjectMeta{UID: "backup-uid"}} },
+			want:   step{action: actAdopt},
+		},
+		"a finished backup is not canceled": {
+			backup: newBackup(collected, inPhase(velerov1.BackupPhaseCompleted), canceledBy("ann")), want: step{action: actNothing},
 		},
 		"a name that is taken fails": {
-			backup: newBackup(), mod: func(o *observed) { o.stored = &velerov1.Backup{ObjectMeta: metav1.ObjectMeta{UID: "other"}} },
+			backup: newBackup(ready), mod: func(o *observed) { o.stored = &velerov1.Backup{ObjectMeta: metav1.ObjectMeta{UID: "other"}} },
 			want: step{action: actFail, reason: velerov1.ReasonBackupExists, message: "backup already exists in object storage"},
 		},
 		"what an earlier run has stored is adopted": {
@@ -124,11 +183,11 @@ func TestPlan(t *testing.T) {
 			want: step{action: actAdopt},
 		},
 		"before the start, refused credentials fail at once": {
-			backup: newBackup(), mod: func(o *observed) { o.storageErr = refused },
+			backup: newBackup(ready), mod: func(o *observed) { o.storageErr = refused },
 			want: step{action: actFail, reason: velerov1.ReasonAccessDenied, message: "writing: access denied"},
 		},
 		"before the start, storage that does not answer is tried again": {
-			backup: newBackup(), mod: func(o *observed) { o.storageErr = broken },
+			backup: newBackup(ready), mod: func(o *observed) { o.storageErr = broken },
 			want: step{action: actRetryStorage, reason: velerov1.ReasonStorageUnavailable, message: "writing: storage unavailable", after: storageRetryInterval},
 		},
 		"at the end, refused credentials are tried again": {
@@ -144,17 +203,6 @@ func TestPlan(t *testing.T) {
 		},
 		"a started backup is collected": {
 			backup: newBackup(started), want: step{action: actCollect, reason: velerov1.ReasonCollecting},
-		},
-		"a started backup waits while another one is collected": {
-			backup: newBackup(started), mod: busy,
-			want: step{
-				action: actNothing, reason: velerov1.ReasonWaitingForSlot, message: "waiting for other backups to be collected",
-				after: slotPollInterval,
-			},
-		},
-		"a backup that has waited says so before it is collected": {
-			backup: newBackup(started, condition(velerov1.ConditionItemsCollected, metav1.ConditionUnknown, velerov1.ReasonWaitingForSlot, t0)),
-			want:   step{action: actNothing, reason: velerov1.ReasonCollecting},
 		},
 		"a collected backup without volumes is finished": {
 			backup: newBackup(collected), want: step{action: actFinish, reason: velerov1.ReasonUploading},
@@ -188,7 +236,7 @@ func TestPlan(t *testing.T) {
 			t.Parallel()
 			g := NewWithT(t)
 			o := observed{
-				backup: tc.backup, volumes: tc.volumes, now: t0.Add(tc.after), slotFree: true,
+				backup: tc.backup, volumes: tc.volumes, now: t0.Add(tc.after),
 				volumeTimeout: 4 * time.Hour, storageTimeout: 5 * time.Minute,
 			}
 			if tc.mod != nil {
@@ -209,7 +257,13 @@ func TestNeedsStored(t *testing.T) {
 		o    observed
 		want bool
 	}{
-		"before the start":                    {o: observed{backup: newBackup()}, want: true},
+		"before the start":                 {o: observed{backup: newBackup(ready)}, want: true},
+		"not while it waits in the queue":  {o: observed{backup: newBackup()}},
+		"not when it is canceled before":   {o: observed{backup: newBackup(ready, canceledBy("ann"))}},
+		"before the end of a canceled one": {o: observed{backup: newBackup(collected, canceledBy("ann"))}, want: true},
+		"not while canceled volumes stop": {
+			o: observed{backup: newBackup(collected, canceledBy("ann")), volumes: []velerov1.PodVolumeBackup{volumeIn("", canceled)}},
+		},
 		"not when the spec is wrong":          {o: observed{backup: newBackup(), problems: []string{"x"}}},
 		"not while items are read":            {o: observed{backup: newBackup(started)}},
 		"not while volumes move":              {o: observed{backup: newBackup(collected), volumes: []velerov1.PodVolumeBackup{volumeIn("")}}},

@@ -2,14 +2,12 @@ package backup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/itemlog"
@@ -22,6 +20,7 @@ import (
 const (
 	reasonClaimTaken    selection.Reason = "ClaimAlreadyTaken"
 	reasonClaimExcluded selection.Reason = "ClaimExcluded"
+	reasonPodExcluded   selection.Reason = "PodExcluded"
 )
 
 // verdict is what happens to one volume of a pod.
@@ -79,43 +78,52 @@ func isRunning(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodRunning && pod.Spec.NodeName != "" && pod.DeletionTimestamp == nil
 }
 
-// hookAnnotations ask for commands around the backup of a pod.
-var hookAnnotations = []string{
-	velerov1.PreBackupHookCommandAnnotation,
-	velerov1.PostBackupHookCommandAnnotation,
-	velerov1.LegacyBackupHookCommandAnnotation,
-}
-
 // collectPods writes all pods, and has the data of their volumes moved.
 func (c *collector) collectPods(ctx context.Context) error {
-	return c.list(ctx, podsResource, func(u *unstructured.Unstructured) error {
+	if !c.takes(podsResource) {
+		c.claims.unused = reasonPodsExcluded
+		return nil
+	}
+	err := c.list(ctx, listing{res: podsResource, visit: func(u *unstructured.Unstructured) error {
 		reason := c.exclusion(u)
 		if reason != "" {
 			c.logExcluded(podsResource, u, reason)
-		} else if err := c.out.add(ctx, podsResource, u); err != nil {
+		} else if err := c.write(ctx, podsResource, u); err != nil {
 			return err
 		}
-		if reason != "" && reason != excludedDeleted {
-			return nil
-		}
-		pod := &corev1.Pod{}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, pod); err != nil {
+		pod, err := podOf(u)
+		switch {
+		case err != nil:
 			c.log.Error(podEntry(u, "Pod cannot be read; its volumes are not in the backup", err))
 			return nil
+		case reason != "" && reason != excludedDeleted:
+			c.skipPod(pod)
+			return nil
+		default:
+			return c.addPodVolumes(ctx, pod)
 		}
-		return c.addPodVolumes(ctx, pod)
-	})
+	}})
+	if err != nil {
+		return err
+	}
+	return c.flushBlocks(ctx)
 }
 
-// addPodVolumes judges the volumes of a pod, and creates a pod volume backup for
-// each that is taken. Errors of one volume are in the results; an error that is
-// returned ends the collection.
-func (c *collector) addPodVolumes(ctx context.Context, pod *corev1.Pod) error {
-	for _, key := range hookAnnotations {
-		if pod.Annotations[key] != "" {
-			c.log.Warn(podEntry(pod, "Hook "+key+" is not run: hooks are not supported by this version of podkeep", nil))
+// skipPod notes, on the claims of a pod that is not in the backup, why it does not
+// give their data.
+func (c *collector) skipPod(pod *corev1.Pod) {
+	for _, v := range pod.Spec.Volumes {
+		name, _ := selection.ClaimName(pod, v)
+		if cl := c.claims.find(pod.Namespace, name); cl != nil {
+			cl.skips = append(cl.skips, fmt.Sprintf("%s (pod %s)", reasonPodExcluded, pod.Name))
 		}
 	}
+}
+
+// addPodVolumes judges the volumes of a pod, and has those moved that are taken.
+// Errors of one volume are in the results; an error that is returned ends the
+// collection.
+func (c *collector) addPodVolumes(ctx context.Context, pod *corev1.Pod) error {
 	for _, name := range selection.UnknownVolumes(pod) {
 		c.log.Warn(podEntry(pod, fmt.Sprintf("Annotation names volume %s, which the pod does not have", name), nil))
 	}
@@ -123,16 +131,15 @@ func (c *collector) addPodVolumes(ctx context.Context, pod *corev1.Pod) error {
 	if err != nil {
 		return err
 	}
+	cand := candidate{pod: pod, hooks: c.hooksOf(pod), claims: claimsOf(facts)}
 	for _, v := range judge(facts) {
-		if !v.take {
+		if v.take {
+			cand.takes = append(cand.takes, taking{verdict: v, claim: facts.claims[v.volume]})
+		} else {
 			c.skip(pod, v, facts.claims[v.volume])
-			continue
-		}
-		if err := c.take(ctx, pod, v, facts.claims[v.volume]); err != nil {
-			return err
 		}
 	}
-	return nil
+	return c.addCandidate(ctx, cand)
 }
 
 func (c *collector) podFacts(ctx context.Context, pod *corev1.Pod) (podFacts, error) {
@@ -144,7 +151,7 @@ func (c *collector) podFacts(ctx context.Context, pod *corev1.Pod) (podFacts, er
 			continue
 		}
 		cl, err := c.claimOf(ctx, pod.Namespace, name)
-		if errors.Is(err, errGone) || ctx.Err() != nil {
+		if interruptionOf(ctx, err) != nil || ctx.Err() != nil {
 			return f, err
 		}
 		if err != nil {
@@ -160,7 +167,8 @@ func (c *collector) podFacts(ctx context.Context, pod *corev1.Pod) (podFacts, er
 		Pod:             pod,
 		Claims:          byName,
 		BackupDefault:   c.backup.Spec.DefaultVolumesToFsBackup,
-		NamespacePolicy: c.namespaces[pod.Namespace],
+		NamespacePolicy: c.namespaces.policies[pod.Namespace],
+		VolumePolicy:    c.volumePolicy(f.claims),
 		ServerDefault:   c.options.DefaultVolumesToFSBackup,
 	}
 	return f, nil
@@ -172,7 +180,10 @@ func claimFactsOf(cl *claim) selection.ClaimFacts {
 
 // skip records why a volume is not taken.
 func (c *collector) skip(pod *corev1.Pod, v verdict, cl *claim) {
-	if cl != nil && v.reason != reasonClaimTaken {
+	switch {
+	case cl == nil:
+		c.volumes.skip(pod, v)
+	case v.reason != reasonClaimTaken:
 		cl.skips = append(cl.skips, fmt.Sprintf("%s (pod %s)", v.reason, pod.Name))
 	}
 	if v.warn {
@@ -182,25 +193,30 @@ func (c *collector) skip(pod *corev1.Pod, v verdict, cl *claim) {
 	c.log.Info("Skipping volume", "namespace", pod.Namespace, "pod", pod.Name, "volume", v.volume, "reason", v.reason)
 }
 
-// take creates the pod volume backup of a volume. A volume on a node without a
-// node agent would wait for ever, so its backup is created as a failed one.
-func (c *collector) take(ctx context.Context, pod *corev1.Pod, v verdict, cl *claim) error {
+// take creates the pod volume backup of a volume and returns its name; "" when it
+// could not, which is in the results. A volume on a node without a node agent would
+// wait for ever, so its backup is created as a failed one. record names the hooks
+// that are run around it, or is "".
+func (c *collector) take(ctx context.Context, pod *corev1.Pod, t taking, record string) (string, error) {
+	volume := t.verdict.volume
 	owner, err := c.owners.of(ctx, pod)
 	if err == nil {
-		err = c.volumes.create(ctx, podVolume{pod: pod, name: v.volume, claim: cl, identity: volumeidentity.Of(pod, v.volume, owner)})
+		err = c.volumes.create(ctx, podVolume{
+			pod: pod, name: volume, claim: t.claim, identity: volumeidentity.Of(pod, volume, owner), hookRecord: record,
+		})
 	}
 	switch {
 	case ctx.Err() != nil:
-		return err
+		return "", err
 	case err != nil:
-		c.log.Error(podEntry(pod, fmt.Sprintf("Creating the pod volume backup of volume %s failed", v.volume), err))
-		return nil
+		c.log.Error(podEntry(pod, fmt.Sprintf("Creating the pod volume backup of volume %s failed", volume), err))
+		return "", nil
 	}
-	if cl != nil {
-		cl.taken = true
+	if t.claim != nil {
+		t.claim.taken = true
 	}
-	c.log.Info("Backing up volume", "namespace", pod.Namespace, "pod", pod.Name, "volume", v.volume, "reason", v.reason, "node", pod.Spec.NodeName)
-	return nil
+	c.log.Info("Backing up volume", "namespace", pod.Namespace, "pod", pod.Name, "volume", volume, "reason", t.verdict.reason, "node", pod.Spec.NodeName)
+	return podVolumeBackupName(c.backup, pod.UID, volume), nil
 }
 
 func podEntry(pod metav1.Object, message string, err error) itemlog.Entry {

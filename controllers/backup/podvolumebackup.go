@@ -38,13 +38,17 @@ type podVolume struct {
 	name     string
 	claim    *claim // nil for a volume without one
 	identity string
+
+	// hookRecord names the hooks that are run around the volume; "" means none.
+	hookRecord string
 }
 
 // podVolumeBackupName is the same whenever the volume of the pod is found, so
-// that collecting twice makes no second one.
-func podVolumeBackupName(backup string, pod types.UID, volume string) string {
-	sum := sha256.Sum256([]byte(string(pod) + "/" + volume))
-	return backup + "-" + hex.EncodeToString(sum[:])[:volumeNameDigits]
+// that collecting twice makes no second one. Backups of the same name, one after
+// the other, have different ones: those of the first may not be gone yet.
+func podVolumeBackupName(b *velerov1.Backup, pod types.UID, volume string) string {
+	sum := sha256.Sum256([]byte(string(b.UID) + "/" + string(pod) + "/" + volume))
+	return b.Name + "-" + hex.EncodeToString(sum[:])[:volumeNameDigits]
 }
 
 // newPodVolumeBackup is what the node agent acts on (velero-facts §6.1).
@@ -52,7 +56,7 @@ func newPodVolumeBackup(b *velerov1.Backup, v podVolume) *velerov1.PodVolumeBack
 	pvb := &velerov1.PodVolumeBackup{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: b.Namespace,
-			Name:      podVolumeBackupName(b.Name, v.pod.UID, v.name),
+			Name:      podVolumeBackupName(b, v.pod.UID, v.name),
 			Labels: map[string]string{
 				velerov1.BackupNameLabel: velerov1.ValidLabelValue(b.Name),
 				velerov1.BackupUIDLabel:  string(b.UID),
@@ -77,6 +81,10 @@ func newPodVolumeBackup(b *velerov1.Backup, v podVolume) *velerov1.PodVolumeBack
 	if v.claim != nil {
 		pvb.Labels[velerov1.PVCUIDLabel] = string(v.claim.uid)
 		pvb.Annotations[velerov1.PVCNameAnnotation] = v.claim.name
+	}
+	if v.hookRecord != "" {
+		pvb.Annotations[velerov1.HookRecordAnnotation] = v.hookRecord
+		pvb.Annotations[velerov1.HoldAnnotation] = velerov1.HoldAll
 	}
 	return pvb
 }

@@ -91,12 +91,15 @@ func TestPodVolumeBackupNameIsTheSameForTheSameVolume(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 
-	name := podVolumeBackupName("nightly", "uid-1", "data")
+	b := newBackup()
+	other := newBackup(func(b *velerov1.Backup) { b.UID = "another-backup-uid" })
+	name := podVolumeBackupName(b, "uid-1", "data")
 
 	g.Expect(name).To(MatchRegexp(`^nightly-[0-9a-f]{10}$`))
-	g.Expect(podVolumeBackupName("nightly", "uid-1", "data")).To(Equal(name))
-	g.Expect(podVolumeBackupName("nightly", "uid-2", "data")).NotTo(Equal(name))
-	g.Expect(podVolumeBackupName("nightly", "uid-1", "logs")).NotTo(Equal(name))
+	g.Expect(podVolumeBackupName(b, "uid-1", "data")).To(Equal(name))
+	g.Expect(podVolumeBackupName(b, "uid-2", "data")).NotTo(Equal(name))
+	g.Expect(podVolumeBackupName(b, "uid-1", "logs")).NotTo(Equal(name))
+	g.Expect(podVolumeBackupName(other, "uid-1", "data")).NotTo(Equal(name), "the volumes of an earlier backup of the name may still be there")
 }
 
 func ptrTime() *metav1.Time { return &metav1.Time{Time: t0} }

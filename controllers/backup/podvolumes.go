@@ -3,6 +3,7 @@ package backup
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,6 +12,7 @@ import (
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/repositories"
+	"github.com/podkeep/podkeep/internal/selection"
 )
 
 // takenVolume is what is kept of a pod volume backup while items are collected.
@@ -42,6 +44,7 @@ type podVolumes struct {
 
 	repositories map[string]bool        // namespaces whose repository exists
 	created      map[string]takenVolume // by the name of the pod volume backup
+	skipped      []skippedVolume        // without a claim, and with data that nobody protects
 	resumed      map[claimKey]bool      // claims that an earlier collection has taken
 }
 
@@ -69,6 +72,23 @@ func (p *podVolumes) resume(existing []velerov1.PodVolumeBackup) {
 	}
 }
 
+// skippedVolume is a volume without a claim that is not taken.
+type skippedVolume struct {
+	podNamespace string
+	podName      string
+	volume       string
+	reason       selection.Reason
+}
+
+// skip remembers a volume without a claim. Volumes that Kubernetes fills, and
+// those that nobody has mounted, have no data to protect.
+func (p *podVolumes) skip(pod *corev1.Pod, v verdict) {
+	if v.reason == selection.ReasonManagedByKubernetes || v.reason == selection.ReasonNotMounted {
+		return
+	}
+	p.skipped = append(p.skipped, skippedVolume{podNamespace: pod.Namespace, podName: pod.Name, volume: v.volume, reason: v.reason})
+}
+
 func (p *podVolumes) create(ctx context.Context, v podVolume) error {
 	pvb := newPodVolumeBackup(p.backup, v)
 	running, err := p.agents.runOn(ctx, pvb.Spec.Node)
@@ -76,7 +96,7 @@ func (p *podVolumes) create(ctx context.Context, v podVolume) error {
 		return err
 	}
 	if !running {
-		p.failAtOnce(pvb)
+		failVolume(pvb, p.now.Time, "no node agent on node "+pvb.Spec.Node)
 	}
 	if err := p.ensureRepository(ctx, v.pod.Namespace); err != nil {
 		return err
@@ -89,11 +109,11 @@ func (p *podVolumes) create(ctx context.Context, v podVolume) error {
 	return nil
 }
 
-// failAtOnce makes a pod volume backup one that has ended.
-func (p *podVolumes) failAtOnce(pvb *velerov1.PodVolumeBackup) {
+// failVolume makes a pod volume backup one that has ended.
+func failVolume(pvb *velerov1.PodVolumeBackup, now time.Time, message string) {
 	pvb.Status.Phase = velerov1.PodVolumeBackupPhaseFailed
-	pvb.Status.Message = fmt.Sprintf("no node agent on node %s", pvb.Spec.Node)
-	pvb.Status.CompletionTimestamp = &p.now
+	pvb.Status.Message = message
+	pvb.Status.CompletionTimestamp = &metav1.Time{Time: now}
 }
 
 // ensureRepository creates the repository of a namespace. Others make it ready.

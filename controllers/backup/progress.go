@@ -3,7 +3,6 @@ package backup
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -15,9 +14,6 @@ import (
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 )
-
-// errGone ends the collecting of a backup that has been deleted meanwhile.
-var errGone = errors.New("backup was deleted")
 
 // progressInterval is the shortest time between two patches of status.progress.
 const progressInterval = time.Second
@@ -35,7 +31,8 @@ type progress struct {
 }
 
 // tick writes the counts when the last time is long enough ago. It returns
-// errGone when there is nothing to write them on.
+// errGone when there is nothing to write them on, and errCanceled when nobody
+// wants them.
 func (p *progress) tick(ctx context.Context) error {
 	now := p.clock.Now()
 	if now.Sub(p.patched) < progressInterval {
@@ -55,11 +52,13 @@ func (p *progress) tick(ctx context.Context) error {
 	b.Namespace, b.Name = p.key.Namespace, p.key.Name
 	err = p.client.Patch(ctx, b, client.RawPatch(types.MergePatchType, patch))
 	switch {
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err), err == nil && b.DeletionTimestamp != nil:
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
 		return errGone
 	case err != nil:
 		// The next one will do.
 		ctrl.LoggerFrom(ctx).V(1).Info("Patching progress failed", "reason", err.Error())
+		return nil
+	default:
+		return interruption(b)
 	}
-	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/events"
@@ -22,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/hookrun"
 	"github.com/podkeep/podkeep/internal/objectstore"
 	"github.com/podkeep/podkeep/internal/outcome"
 )
@@ -47,6 +49,9 @@ type Reconciler struct {
 	Dynamic   dynamic.Interface
 	Discovery discovery.DiscoveryInterfaceWithContext
 
+	// Commands runs hooks (internal/podexec).
+	Commands hookrun.Commands
+
 	Locations Locations
 	Clock     clock.PassiveClock
 	Recorder  events.EventRecorder
@@ -56,9 +61,7 @@ type Reconciler struct {
 
 	Options Options
 
-	// collections holds a token for each backup that is being collected. It bounds
-	// concurrency and is no state: a restart empties it, and all is well.
-	collections chan struct{}
+	interrupts interrupts
 }
 
 // Options are the settings of the server that concern backups. The zero value of
@@ -93,9 +96,9 @@ type Options struct {
 	ItemOperationTimeout time.Duration
 	ResourceTimeout      time.Duration
 
-	// MaxConcurrentCollections is how many backups read items at the same time.
-	// Defaults to 1. Backups whose volumes move do not count.
-	MaxConcurrentCollections int
+	// ConcurrentBackups is how many backups run at the same time; others wait in the
+	// queue. A backup runs until its last volume has ended. Defaults to 1.
+	ConcurrentBackups int
 }
 
 // setDefaults fills in what is zero.
@@ -106,40 +109,55 @@ func (o *Options) setDefaults() {
 	o.StorageTimeout = cmp.Or(o.StorageTimeout, 5*time.Minute)
 	o.ItemOperationTimeout = cmp.Or(o.ItemOperationTimeout, 4*time.Hour)
 	o.ResourceTimeout = cmp.Or(o.ResourceTimeout, 10*time.Minute)
-	o.MaxConcurrentCollections = cmp.Or(o.MaxConcurrentCollections, 1)
+	o.ConcurrentBackups = cmp.Or(o.ConcurrentBackups, 1)
 }
 
-// otherReconciles is how many backups may be looked at beside those that are
-// collected. Such a look takes some requests, so few are enough.
+// otherReconciles is how many backups may be looked at beside those that run.
+// Such a look takes some requests, so few are enough.
 const otherReconciles = 4
 
-// SetupWithManager registers the reconciler. It returns an error when a field is
-// missing.
+// SetupWithManager registers the reconciler and its queue. It returns an error
+// when a field is missing.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := r.prepare(); err != nil {
+		return err
+	}
+	if err := newHookReconciler(r).SetupWithManager(mgr); err != nil {
+		return err
+	}
+	if err := r.queue().setUp(mgr); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("backup").
 		For(&velerov1.Backup{}, builder.WithPredicates(inNamespace(r.Namespace))).
 		Owns(&velerov1.PodVolumeBackup{}, builder.WithPredicates(inNamespace(r.Namespace), volumeEnds())).
-		WithOptions(controller.Options{MaxConcurrentReconciles: r.Options.MaxConcurrentCollections + otherReconciles}).
+		Watches(&velerov1.Backup{}, r.interrupts.handler(), builder.WithPredicates(inNamespace(r.Namespace))).
+		Owns(&corev1.ConfigMap{}, builder.OnlyMetadata, builder.WithPredicates(inNamespace(r.Namespace), isHookRecord(), hooksTurned()),
+			builder.MatchEveryOwner).
+		WithOptions(controller.Options{MaxConcurrentReconciles: r.Options.ConcurrentBackups + otherReconciles}).
 		Complete(r)
+}
+
+func (r *Reconciler) queue() *queue {
+	return &queue{client: r.Client, reader: r.Reader, namespace: r.Namespace, limit: r.Options.ConcurrentBackups}
 }
 
 // prepare checks the fields and fills in defaults.
 func (r *Reconciler) prepare() error {
 	missing := map[string]bool{
 		"Client": r.Client == nil, "Reader": r.Reader == nil, "Dynamic": r.Dynamic == nil, "Discovery": r.Discovery == nil,
-		"Locations": r.Locations == nil, "Clock": r.Clock == nil, "Recorder": r.Recorder == nil, "Namespace": r.Namespace == "",
+		"Commands": r.Commands == nil, "Locations": r.Locations == nil, "Clock": r.Clock == nil, "Recorder": r.Recorder == nil, "Namespace": r.Namespace == "",
 	}
 	for field, isMissing := range missing {
 		if isMissing {
 			return fmt.Errorf("setting up backup controller: field %s is not set", field)
 		}
 	}
+	if n := r.Options.ConcurrentBackups; n < 0 {
+		return fmt.Errorf("setting up backup controller: number of concurrent backups: Invalid value: %d: must be at least 1", n)
+	}
 	r.Options.setDefaults()
-	r.collections = make(chan struct{}, r.Options.MaxConcurrentCollections)
 	return nil
 }
 
@@ -187,7 +205,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 
 	report(o, s, res, err)
-	if perr := r.patch(ctx, before, b); perr != nil {
+	switch perr := r.patch(ctx, before, b); {
+	case apierrors.IsConflict(perr):
+		return ctrl.Result{RequeueAfter: conflictPause}, nil
+	case perr != nil:
 		return ctrl.Result{}, errors.Join(err, fmt.Errorf("patching backup: %w", perr))
 	}
 	r.tell(before, b)
@@ -198,12 +219,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 }
 
 // patch writes spec, metadata and status at once, and only when one of them has
-// changed. A backup that is gone needs no status.
+// changed. A backup that is gone needs no status. Before the start, the queue
+// writes too, so a backup that has changed since it was read is looked at anew.
 func (r *Reconciler) patch(ctx context.Context, before, after *velerov1.Backup) error {
 	if equality.Semantic.DeepEqual(before, after) {
 		return nil
 	}
-	return client.IgnoreNotFound(r.Client.Patch(ctx, after, client.MergeFrom(before)))
+	changes := client.MergeFrom(before)
+	if !isStarted(before) {
+		changes = client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	}
+	return client.IgnoreNotFound(r.Client.Patch(ctx, after, changes))
 }
 
 // tell emits the events of a change that has been written.
@@ -229,15 +255,30 @@ func (r *Reconciler) act(ctx context.Context, o observed, s step) (result, error
 		return r.start(ctx)
 	case actCollect:
 		return r.collect(ctx, o)
+	case actStartHooks:
+		return result{}, r.startHooks(ctx, o)
 	case actCancelVolumes:
 		return result{}, r.cancelVolumes(ctx, o)
 	case actFinish:
-		return r.finish(ctx, o)
+		return r.finishUnlessInterrupted(ctx, o)
 	case actAdopt:
 		return result{final: &o.stored.Status}, nil
 	default:
 		return result{}, nil
 	}
+}
+
+// finishUnlessInterrupted has no result when somebody cancels the backup before
+// its last file is written.
+func (r *Reconciler) finishUnlessInterrupted(ctx context.Context, o observed) (result, error) {
+	ctx, end := r.interruptible(ctx, o.backup)
+	defer end()
+
+	res, err := r.finish(ctx, o)
+	if interruptionOf(ctx, err) != nil {
+		return result{}, nil
+	}
+	return res, err
 }
 
 // result is what an action found out for report.

@@ -46,10 +46,11 @@ func reportStep(o observed, s step, res result) {
 		set(b, velerov1.ConditionCompleted, metav1.ConditionUnknown, s.reason, "")
 	case actCollect:
 		reportCollected(b, res.collected)
-	case actNothing, actCancelVolumes:
+	case actNothing, actCancelVolumes, actStartHooks:
 		reportWaiting(o, s)
 	default:
-		// actFinish and actAdopt have a final status.
+		// actAdopt and actFinish have a final status, unless the latter was
+		// interrupted.
 	}
 }
 
@@ -59,8 +60,8 @@ func reportWaiting(o observed, s step) {
 	switch {
 	case !isLive(b) || !isStarted(b):
 		return
-	case !isCollected(b):
-		set(b, velerov1.ConditionItemsCollected, metav1.ConditionUnknown, s.reason, s.message)
+	case s.reason == velerov1.ReasonCanceling:
+		set(b, velerov1.ConditionVolumesMoved, metav1.ConditionFalse, s.reason, joinMessages(s.message, waitingFor(o.volumes)))
 	default:
 		storageIsBack(b)
 		set(b, velerov1.ConditionVolumesMoved, metav1.ConditionUnknown, s.reason, joinMessages(s.message, waitingFor(o.volumes)))
@@ -70,6 +71,7 @@ func reportWaiting(o observed, s step) {
 // reject ends a backup that has never started.
 func reject(b *velerov1.Backup, problems []string) {
 	b.Status.Phase = velerov1.BackupPhaseFailedValidation
+	b.Status.QueuePosition = 0
 	b.Status.ValidationErrors = problems
 	set(b, velerov1.ConditionCompleted, metav1.ConditionFalse, velerov1.ReasonInvalidSpec, oneLine(strings.Join(problems, "; ")))
 }
@@ -77,6 +79,7 @@ func reject(b *velerov1.Backup, problems []string) {
 // fail ends a backup that cannot be restored.
 func fail(b *velerov1.Backup, now time.Time, reason, message string) {
 	b.Status.Phase = velerov1.BackupPhaseFailed
+	b.Status.QueuePosition = 0
 	b.Status.FailureReason = message
 	b.Status.CompletionTimestamp = &metav1.Time{Time: now}
 	set(b, velerov1.ConditionCompleted, metav1.ConditionFalse, reason, message)
@@ -90,6 +93,9 @@ func reportCollected(b *velerov1.Backup, c *collectedFacts) {
 	}
 	b.Status.Warnings, b.Status.Errors = c.warnings, c.errors
 	b.Status.Progress = &velerov1.BackupProgress{TotalItems: c.items, ItemsBackedUp: c.items}
+	if c.hooks > 0 {
+		b.Status.HookStatus = &velerov1.HookStatus{} // says that there are hooks; the end counts them
+	}
 	set(b, velerov1.ConditionItemsCollected, metav1.ConditionTrue, velerov1.ReasonSucceeded, fmt.Sprintf("%d items", c.items))
 	set(b, velerov1.ConditionVolumesMoved, metav1.ConditionUnknown, velerov1.ReasonWaitingForVolumes, "")
 	set(b, velerov1.ConditionCompleted, metav1.ConditionUnknown, velerov1.ReasonWaitingForVolumes, "")

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/podkeep/podkeep/internal/filter"
 	"github.com/podkeep/podkeep/internal/layout"
 )
 
@@ -40,13 +41,25 @@ func TestChooseResources(t *testing.T) {
 	cluster.APIResources = append(cluster.APIResources, metav1.APIResource{Name: "nodes", Kind: "Node", Verbs: neededVerbs})
 
 	tests := map[string]struct {
-		groups []*metav1.APIGroup
-		lists  []*metav1.APIResourceList
-		want   []string // group version resource, "*" when it is the preferred version
+		groups  []*metav1.APIGroup
+		lists   []*metav1.APIResourceList
+		filters filter.Filters
+		want    []string // group version resource, "*" when it is the preferred version
 	}{
-		"cluster-scoped kinds, claims and pods are read in other ways": {
+		"all kinds": {
 			groups: []*metav1.APIGroup{group("", "v1")}, lists: []*metav1.APIResourceList{cluster},
-			want: []string{"v1 configmaps*"},
+			want: []string{"v1 configmaps*", "v1 nodes*", "v1 persistentvolumeclaims*", "v1 pods*"},
+		},
+		"kinds that the filters take": {
+			groups: []*metav1.APIGroup{group("", "v1")}, lists: []*metav1.APIResourceList{cluster},
+			filters: filter.Filters{Resources: filter.Lists{Includes: []string{"configmaps"}}},
+			want:    []string{"v1 configmaps*"},
+		},
+		"the other group, when the filters take only that": {
+			groups:  []*metav1.APIGroup{group("", "v1"), group("events.k8s.io", "v1")},
+			lists:   []*metav1.APIResourceList{served("v1", "events"), served("events.k8s.io/v1", "events")},
+			filters: filter.Filters{Resources: filter.Lists{Includes: []string{"events.events.k8s.io"}}},
+			want:    []string{"events.k8s.io/v1 events*"},
 		},
 		"the preferred version": {
 			groups: []*metav1.APIGroup{group("autoscaling", "v2", "v1")},
@@ -85,7 +98,11 @@ func TestChooseResources(t *testing.T) {
 			g := NewWithT(t)
 
 			var got []string
-			for _, r := range chooseResources(tc.groups, tc.lists) {
+			d := newDiscovered(tc.groups, tc.lists)
+			for _, r := range d.choose(filter.New(tc.filters, d.catalog)) {
+				if !r.verdict.Included {
+					continue
+				}
 				text := r.GroupVersion().String() + " " + r.Resource
 				if r.preferred {
 					text += "*"

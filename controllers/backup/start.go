@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/version"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,6 +16,9 @@ import (
 
 // defaultCSISnapshotTimeout is Velero's; clients expect the field to be set.
 const defaultCSISnapshotTimeout = 10 * time.Minute
+
+// allNamespaces is the entry that Velero fills into an empty list.
+const allNamespaces = "*"
 
 // startFacts are what a start writes on the Backup beside defaults.
 type startFacts struct {
@@ -32,15 +34,9 @@ func (r *Reconciler) start(ctx context.Context) (result, error) {
 	if facts.server, err = r.Discovery.ServerVersionWithContext(ctx); err != nil {
 		return result{}, fmt.Errorf("getting the version of the cluster: %w", err)
 	}
-	namespaces := &metav1.PartialObjectMetadataList{}
-	namespaces.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("NamespaceList"))
-	if err := r.Reader.List(ctx, namespaces, client.MatchingLabels{velerov1.ExcludeFromBackupLabel: "true"}); err != nil {
-		return result{}, fmt.Errorf("listing excluded namespaces: %w", err)
+	if facts.excluded, err = listNamespaces(ctx, r.Reader, client.MatchingLabels{velerov1.ExcludeFromBackupLabel: "true"}); err != nil {
+		return result{}, err
 	}
-	for _, n := range namespaces.Items {
-		facts.excluded = append(facts.excluded, n.Name)
-	}
-	slices.Sort(facts.excluded)
 	return result{start: facts}, nil
 }
 
@@ -70,7 +66,7 @@ func begin(b *velerov1.Backup, o observed, facts *startFacts) {
 func setSpecDefaults(b *velerov1.Backup, location string, options Options) {
 	spec := &b.Spec
 	if len(spec.IncludedNamespaces) == 0 {
-		spec.IncludedNamespaces = []string{everything}
+		spec.IncludedNamespaces = []string{allNamespaces}
 	}
 	if isTrue(spec.DefaultVolumesToRestic) && spec.DefaultVolumesToFsBackup == nil { //nolint:staticcheck // deprecated, and still in manifests
 		yes := true

@@ -2,22 +2,24 @@ package backup
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/filter"
+	"github.com/podkeep/podkeep/internal/hooks"
+	"github.com/podkeep/podkeep/internal/resourcepolicy"
 )
 
 // validate says what is wrong with the spec; nil when the backup can start. Each
-// problem names its field. The location is checked apart (validateLocation).
-func validate(b *velerov1.Backup) []string {
-	problems := validateNamespaces(namespaceFilterOf(b))
+// problem names its field. The location is checked apart (validateLocation), the
+// policies before (readPolicies).
+func validate(b *velerov1.Backup, policies *resourcepolicy.Policies) []string {
+	filters := filter.ForBackup(&b.Spec)
+	filters.Policy = policies.Filter()
+	problems := filters.Validate()
 	problems = append(problems, validateValues(b)...)
+	problems = append(problems, hooks.ValidateBackup(b.Spec.Hooks)...)
 	return append(problems, unsupported(&b.Spec)...)
-}
-
-func namespaceFilterOf(b *velerov1.Backup) namespaceFilter {
-	return namespaceFilter{includes: b.Spec.IncludedNamespaces, excludes: b.Spec.ExcludedNamespaces}
 }
 
 func validateValues(b *velerov1.Backup) []string {
@@ -49,18 +51,6 @@ type feature struct {
 // unsupportedFeatures are checked in this order. Values that ask for nothing
 // beyond what every backup does are fine: the Velero CLI sends some of them.
 var unsupportedFeatures = []feature{
-	{"includedResources", func(s *velerov1.BackupSpec) bool { return isNarrow(s.IncludedResources) }, filterByResource},
-	{"excludedResources", func(s *velerov1.BackupSpec) bool { return len(s.ExcludedResources) > 0 }, filterByResource},
-	{"includedClusterScopedResources", func(s *velerov1.BackupSpec) bool { return len(s.IncludedClusterScopedResources) > 0 }, filterByResource},
-	{"excludedClusterScopedResources", func(s *velerov1.BackupSpec) bool { return len(s.ExcludedClusterScopedResources) > 0 }, filterByResource},
-	{"includedNamespaceScopedResources", func(s *velerov1.BackupSpec) bool { return isNarrow(s.IncludedNamespaceScopedResources) }, filterByResource},
-	{"excludedNamespaceScopedResources", func(s *velerov1.BackupSpec) bool { return len(s.ExcludedNamespaceScopedResources) > 0 }, filterByResource},
-	{"includeClusterResources", func(s *velerov1.BackupSpec) bool { return s.IncludeClusterResources != nil }, filterByResource},
-	{"labelSelector", hasLabelSelector, "filtering by label"},
-	{"orLabelSelectors", func(s *velerov1.BackupSpec) bool { return len(s.OrLabelSelectors) > 0 }, "filtering by label"},
-	{"hooks.resources", func(s *velerov1.BackupSpec) bool { return len(s.Hooks.Resources) > 0 }, "running hooks"},
-	{"orderedResources", func(s *velerov1.BackupSpec) bool { return len(s.OrderedResources) > 0 }, "ordering items"},
-	{"resourcePolicy", func(s *velerov1.BackupSpec) bool { return s.ResourcePolicy != nil }, "volume policies"},
 	{"snapshotVolumes", func(s *velerov1.BackupSpec) bool { return isTrue(s.SnapshotVolumes) }, volumeSnapshots},
 	{"volumeSnapshotLocations", func(s *velerov1.BackupSpec) bool { return len(s.VolumeSnapshotLocations) > 0 }, volumeSnapshots},
 	{"snapshotMoveData", func(s *velerov1.BackupSpec) bool { return isTrue(s.SnapshotMoveData) }, volumeSnapshots},
@@ -68,11 +58,8 @@ var unsupportedFeatures = []feature{
 	{"volumeGroupSnapshotLabelKey", hasOtherGroupKey, volumeSnapshots},
 }
 
-// What unsupportedFeatures ask for.
-const (
-	filterByResource = "filtering by resource"
-	volumeSnapshots  = "taking volume snapshots"
-)
+// volumeSnapshots is what most of unsupportedFeatures ask for.
+const volumeSnapshots = "taking volume snapshots"
 
 func unsupported(spec *velerov1.BackupSpec) []string {
 	var problems []string
@@ -85,17 +72,7 @@ func unsupported(spec *velerov1.BackupSpec) []string {
 	return problems
 }
 
-// isNarrow reports whether the list includes less than everything.
-func isNarrow(includes []string) bool {
-	return len(includes) > 0 && !slices.Contains(includes, everything)
-}
-
 func isTrue(b *bool) bool { return b != nil && *b }
-
-func hasLabelSelector(s *velerov1.BackupSpec) bool {
-	l := s.LabelSelector
-	return l != nil && len(l.MatchLabels)+len(l.MatchExpressions) > 0
-}
 
 // hasOtherDataMover accepts the name of Velero's own mover: it has no work when
 // no snapshot is taken.
@@ -115,11 +92,18 @@ func validateLocation(name string, bsl *velerov1.BackupStorageLocation) []string
 		return []string{fmt.Sprintf("spec.storageLocation: Not found: %q: create it, or name one of: kubectl get backupstoragelocations", name)}
 	case bsl.Spec.AccessMode == velerov1.BackupStorageLocationAccessModeReadOnly:
 		return []string{fmt.Sprintf("spec.storageLocation: Invalid value: %q: the location is read-only", name)}
-	case bsl.Status.Phase == velerov1.BackupStorageLocationPhaseUnavailable:
-		return []string{fmt.Sprintf("spec.storageLocation: Invalid value: %q: the location is unavailable: %s", name, oneLine(bsl.Status.Message))}
 	default:
 		return nil
 	}
+}
+
+// validateAvailable says why the location cannot take a backup now. It may be
+// another day, so a backup that waits in the queue is not asked.
+func validateAvailable(bsl *velerov1.BackupStorageLocation) []string {
+	if bsl == nil || bsl.Status.Phase != velerov1.BackupStorageLocationPhaseUnavailable {
+		return nil
+	}
+	return []string{fmt.Sprintf("spec.storageLocation: Invalid value: %q: the location is unavailable: %s", bsl.Name, oneLine(bsl.Status.Message))}
 }
 
 // volumeTimeoutOf is how long the volumes of the backup may take.

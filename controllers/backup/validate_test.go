@@ -24,7 +24,7 @@ func TestValidateAcceptsWhatTheVeleroCLISends(t *testing.T) {
 	b := newBackup()
 	g.Expect(json.Unmarshal([]byte(veleroCLISpec), &b.Spec)).To(Succeed())
 
-	g.Expect(validate(b)).To(BeEmpty())
+	g.Expect(validate(b, nil)).To(BeEmpty())
 }
 
 func TestValidate(t *testing.T) {
@@ -36,24 +36,13 @@ func TestValidate(t *testing.T) {
 		want       string // part of the only problem; "" means none
 	}{
 		"nothing is a backup of everything":    {spec: `{}`},
-		"all resources are no filter":          {spec: `{"includedResources":["*"],"includedNamespaceScopedResources":["*"]}`},
+		"all resources are no filter":          {spec: `{"includedResources":["*"]}`},
 		"an empty selector matches everything": {spec: `{"labelSelector":{}}`},
 		"no snapshots are what we take":        {spec: `{"snapshotVolumes":false,"snapshotMoveData":false}`},
 		"Velero's mover without snapshots":     {spec: `{"datamover":"velero"}`},
 		"the usual group label":                {spec: `{"volumeGroupSnapshotLabelKey":"velero.io/volume-group"}`},
 		"the old name of the default":          {spec: `{"defaultVolumesToRestic":true}`},
-		"includedResources":                    {spec: `{"includedResources":["pods"]}`, want: "spec.includedResources: Unsupported value"},
-		"excludedResources":                    {spec: `{"excludedResources":["pods"]}`, want: "spec.excludedResources: Unsupported value"},
-		"includedClusterScopedResources":       {spec: `{"includedClusterScopedResources":["*"]}`, want: "spec.includedClusterScopedResources: "},
-		"excludedClusterScopedResources":       {spec: `{"excludedClusterScopedResources":["x"]}`, want: "spec.excludedClusterScopedResources: "},
-		"includedNamespaceScopedResources":     {spec: `{"includedNamespaceScopedResources":["x"]}`, want: "spec.includedNamespaceScopedResources: "},
-		"excludedNamespaceScopedResources":     {spec: `{"excludedNamespaceScopedResources":["x"]}`, want: "spec.excludedNamespaceScopedResources: "},
-		"includeClusterResources":              {spec: `{"includeClusterResources":false}`, want: "spec.includeClusterResources: "},
-		"labelSelector":                        {spec: `{"labelSelector":{"matchLabels":{"a":"b"}}}`, want: "spec.labelSelector: "},
-		"orLabelSelectors":                     {spec: `{"orLabelSelectors":[{"matchLabels":{"a":"b"}}]}`, want: "spec.orLabelSelectors: "},
-		"hooks":                                {spec: `{"hooks":{"resources":[{"name":"freeze"}]}}`, want: "spec.hooks.resources: "},
-		"orderedResources":                     {spec: `{"orderedResources":{"pods":"a/b"}}`, want: "spec.orderedResources: "},
-		"resourcePolicy":                       {spec: `{"resourcePolicy":{"kind":"configmap","name":"p"}}`, want: "spec.resourcePolicy: "},
+		"a hook without command":               {spec: `{"hooks":{"resources":[{"name":"freeze","pre":[{"exec":{}}]}]}}`, want: "spec.hooks.resources[0].pre[0].exec.command: "},
 		"snapshotVolumes":                      {spec: `{"snapshotVolumes":true}`, want: "spec.snapshotVolumes: "},
 		"volumeSnapshotLocations":              {spec: `{"volumeSnapshotLocations":["a"]}`, want: "spec.volumeSnapshotLocations: "},
 		"snapshotMoveData":                     {spec: `{"snapshotMoveData":true}`, want: "spec.snapshotMoveData: "},
@@ -69,6 +58,12 @@ func TestValidate(t *testing.T) {
 		"a pattern":                            {spec: `{"includedNamespaces":["team-[ab]-*"]}`},
 		"a pattern with an open bracket":       {spec: `{"includedNamespaces":["team-[ab"]}`, want: "complete brackets"},
 		"a pattern with two stars":             {spec: `{"includedNamespaces":["team-**"]}`, want: "must be a pattern of"},
+		"filters of the old style":             {spec: `{"includedResources":["pods"],"excludedResources":["deploy"],"includeClusterResources":false}`},
+		"filters of the new style":             {spec: `{"includedClusterScopedResources":["*"],"excludedNamespaceScopedResources":["x"]}`},
+		"filters of both styles":               {spec: `{"includedResources":["pods"],"includedClusterScopedResources":["*"]}`, want: "Forbidden"},
+		"labels":                               {spec: `{"labelSelector":{"matchLabels":{"a":"b"}}}`},
+		"labels of both kinds":                 {spec: `{"labelSelector":{},"orLabelSelectors":[{}]}`, want: "spec.orLabelSelectors: Forbidden"},
+		"an order":                             {spec: `{"orderedResources":{"pods":"a/b"}}`},
 		"a name that is none":                  {spec: `{"excludedNamespaces":["Team"]}`, want: "must be the name of a namespace"},
 	}
 	for name, tc := range tests {
@@ -81,7 +76,7 @@ func TestValidate(t *testing.T) {
 				b.Annotations = map[string]string{velerov1.PodVolumeTimeoutAnnotation: tc.annotation}
 			}
 
-			got := validate(b)
+			got := validate(b, nil)
 
 			if tc.want == "" {
 				g.Expect(got).To(BeEmpty())
@@ -124,7 +119,7 @@ func TestValidateLocation(t *testing.T) {
 			t.Parallel()
 			g := NewWithT(t)
 
-			got := validateLocation("minio", tc.location)
+			got := append(validateLocation("minio", tc.location), validateAvailable(tc.location)...)
 
 			if tc.want == "" {
 				g.Expect(got).To(BeEmpty())
@@ -158,34 +153,4 @@ func TestVolumeTimeout(t *testing.T) {
 
 	b.Annotations = map[string]string{velerov1.PodVolumeTimeoutAnnotation: "90s"}
 	g.Expect(volumeTimeoutOf(b, time.Hour)).To(Equal(90 * time.Second))
-}
-
-func TestNamespaceFilter(t *testing.T) {
-	t.Parallel()
-
-	tests := map[string]struct {
-		filter namespaceFilter
-		in     []string
-		out    []string
-	}{
-		"nothing said is everything": {in: []string{"a", "kube-system"}},
-		"excludes win":               {filter: namespaceFilter{includes: []string{"*"}, excludes: []string{"kube-*"}}, in: []string{"a"}, out: []string{"kube-system"}},
-		"names":                      {filter: namespaceFilter{includes: []string{"a"}}, in: []string{"a"}, out: []string{"ab", "b"}},
-		"patterns":                   {filter: namespaceFilter{includes: []string{"team-?"}, excludes: []string{"team-x"}}, in: []string{"team-a"}, out: []string{"team-x", "team-ab"}},
-		"a set of letters":           {filter: namespaceFilter{includes: []string{"team-[ab]"}}, in: []string{"team-a"}, out: []string{"team-c"}},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			g := NewWithT(t)
-			for _, n := range tc.in {
-				g.Expect(tc.filter.matches(n)).To(BeTrue(), n)
-			}
-			for _, n := range tc.out {
-				g.Expect(tc.filter.matches(n)).To(BeFalse(), n)
-			}
-		})
-	}
-	g := NewWithT(t)
-	g.Expect(namespaceFilter{includes: []string{"a", "b", "c*"}}.missing([]string{"b"})).To(Equal([]string{"a"}))
 }

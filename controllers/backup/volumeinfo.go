@@ -2,6 +2,7 @@ package backup
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -10,54 +11,109 @@ import (
 	"github.com/podkeep/podkeep/internal/layout"
 )
 
+// Approaches to a volume, in the reasons of skipped ones (velero-facts §5.6).
 const (
-	// skipApproach names file system backup in the reasons of skipped volumes
-	// (velero-facts §5.6).
 	skipApproach = "podvolume"
+	anyApproach  = "any"
+)
 
-	// reasonNoPod is why the volume of a claim is skipped that no pod mounts.
-	reasonNoPod = "NotMountedByAnyPod"
+// Why the volume of a claim is skipped of which no pod says more.
+const (
+	reasonNoPod        = "NotMountedByAnyPod"
+	reasonPodsExcluded = "PodsNotInTheBackup"
 )
 
 // interimVolumeInfo is what is known of the volumes when the items have been
-// read: the volumes of claims, taken or skipped, and volumes without a claim
-// that are taken. finalVolumeInfo completes it.
-func interimVolumeInfo(claims []*claim, taken map[string]takenVolume) layout.VolumeInfoList {
+// read: those of claims, taken or skipped, and those without a claim.
+// finalVolumeInfo completes it.
+func interimVolumeInfo(c *claims, v *podVolumes) layout.VolumeInfoList {
 	var skipped, moved layout.VolumeInfoList
-	byKey := map[claimKey]*claim{}
-	for _, cl := range claims {
-		byKey[claimKey{cl.namespace, cl.name}] = cl
-		if cl.volume != nil && cl.volume.archived && !cl.taken {
-			skipped = append(skipped, skippedInfo(cl))
+	for _, cl := range c.sorted() {
+		if !cl.taken {
+			skipped = append(skipped, skippedInfo(cl, c.unused))
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(taken)) {
-		v := taken[name]
+	for _, s := range v.skipped {
+		skipped = append(skipped, layout.VolumeInfo{
+			Skipped: true, SkippedReason: skipText(skipApproach, string(s.reason)),
+			PodVolumeInfo: &layout.PodVolumeInfo{
+				UploaderType: velerov1.BackupRepositoryTypeKopia,
+				VolumeName:   s.volume, PodName: s.podName, PodNamespace: s.podNamespace,
+			},
+		})
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.created)) {
+		taken := v.created[name]
 		info := layout.VolumeInfo{
 			BackupMethod: layout.BackupMethodPodVolumeBackup,
 			PodVolumeInfo: &layout.PodVolumeInfo{
 				UploaderType: velerov1.BackupRepositoryTypeKopia,
-				VolumeName:   v.volume, PodName: v.podName, PodNamespace: v.podNamespace, NodeName: v.node,
+				VolumeName:   taken.volume, PodName: taken.podName, PodNamespace: taken.podNamespace, NodeName: taken.node,
 			},
 		}
-		setClaim(&info, byKey[claimKey{v.podNamespace, v.claim}])
+		setClaim(&info, c.find(taken.podNamespace, taken.claim))
 		moved = append(moved, info)
 	}
 	return append(skipped, moved...)
 }
 
-func skippedInfo(cl *claim) layout.VolumeInfo {
-	reasons := cl.skips
-	if len(reasons) == 0 {
-		reasons = []string{reasonNoPod}
+// skippedVolumes are the persistent volumes of the backup whose data nobody has,
+// in the form in which Velero logs them (velero-facts §5.6).
+func skippedVolumes(c *claims) string {
+	type reason struct {
+		Approach string `json:"approach"`
+		Reason   string `json:"reason"`
 	}
+	type skippedPV struct {
+		Name    string   `json:"name"`
+		Reasons []reason `json:"reasons"`
+	}
+	list := []skippedPV{}
+	for _, cl := range c.sorted() {
+		if cl.taken || cl.volume == nil {
+			continue
+		}
+		pv := skippedPV{Name: cl.volume.name}
+		approach, reasons := skipReasons(cl, c.unused)
+		for _, r := range reasons {
+			pv.Reasons = append(pv.Reasons, reason{Approach: approach, Reason: r})
+		}
+		list = append(list, pv)
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		panic("backup: encoding plain values: " + err.Error()) // cannot happen
+	}
+	return string(text)
+}
+
+// skippedInfo says why nobody has the data of a claim; unused is the reason when
+// no pod says more.
+func skippedInfo(cl *claim, unused string) layout.VolumeInfo {
+	info := layout.VolumeInfo{Skipped: true}
+	setClaim(&info, cl)
+	approach, reasons := skipReasons(cl, unused)
+	info.SkippedReason = skipText(approach, reasons...)
+	return info
+}
+
+func skipReasons(cl *claim, unused string) (approach string, reasons []string) {
+	switch {
+	case cl.excluded != "":
+		return anyApproach, []string{cl.excluded}
+	case len(cl.skips) == 0:
+		return skipApproach, []string{cmp.Or(unused, reasonNoPod)}
+	default:
+		return skipApproach, cl.skips
+	}
+}
+
+func skipText(approach string, reasons ...string) string {
 	var text strings.Builder
 	for _, r := range reasons {
-		text.WriteString(skipApproach + ": " + r + ";")
+		text.WriteString(approach + ": " + r + ";")
 	}
-	info := layout.VolumeInfo{Skipped: true, SkippedReason: text.String()}
-	setClaim(&info, cl)
-	return info
+	return text.String()
 }
 
 // setClaim fills in the claim and its volume; cl is nil for a volume without a
@@ -87,7 +143,7 @@ func finalVolumeInfo(interim layout.VolumeInfoList, volumes []velerov1.PodVolume
 		ended[podVolumeKey{v.Spec.Pod.Namespace, v.Spec.Pod.Name, v.Spec.Volume}] = v
 	}
 	for _, info := range interim {
-		if info.PodVolumeInfo == nil {
+		if info.Skipped || info.PodVolumeInfo == nil {
 			list = append(list, info)
 			continue
 		}

@@ -38,6 +38,8 @@ func TestVolumeInfo(t *testing.T) {
 	tests := map[string]struct {
 		claims  []*claim
 		taken   map[string]takenVolume
+		skipped []skippedVolume
+		unused  string
 		volumes []velerov1.PodVolumeBackup
 	}{
 		"info-completed": {
@@ -55,6 +57,12 @@ func TestVolumeInfo(t *testing.T) {
 		"info-volume-not-in-the-backup": {
 			claims: []*claim{db(func(c *claim) { c.volume = &volume{name: "pv-db"} })},
 		},
+		"info-excluded":  {claims: []*claim{db(func(c *claim) { c.excluded = excludedByLabel })}},
+		"info-no-pods":   {claims: []*claim{db()}, unused: reasonPodsExcluded},
+		"info-not-bound": {claims: []*claim{db(func(c *claim) { c.volume, c.skips = nil, []string{"PodNotRunning (pod web-0)"} })}},
+		"info-unprotected": {
+			skipped: []skippedVolume{{podNamespace: "app", podName: "web-0", volume: "cache", reason: "ServerDefault"}},
+		},
 		"info-lost": {
 			claims: []*claim{db(taken)}, taken: map[string]takenVolume{"a": ofClaim},
 		},
@@ -67,11 +75,30 @@ func TestVolumeInfo(t *testing.T) {
 			t.Parallel()
 			g := NewWithT(t)
 
-			list, lost := finalVolumeInfo(interimVolumeInfo(tc.claims, tc.taken), tc.volumes)
+			claims := newClaims()
+			claims.unused = tc.unused
+			for _, cl := range tc.claims {
+				claims.add(cl)
+			}
+
+			list, lost := finalVolumeInfo(interimVolumeInfo(claims, &podVolumes{created: tc.taken, skipped: tc.skipped}), tc.volumes)
 
 			golden(t, name, map[string]layout.VolumeInfoList{"list": list, "lost": lost})
 			again, _ := finalVolumeInfo(list, tc.volumes)
 			g.Expect(again).To(Equal(list), "completing it twice changes nothing")
 		})
 	}
+}
+
+func TestSkippedVolumesAreLoggedAsByVelero(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	c := newClaims()
+	c.add(&claim{namespace: "app", name: "db", volume: &volume{name: "pv-1"}, skips: []string{"PodNotRunning (pod a)", "PodExcluded (pod b)"}})
+	c.add(&claim{namespace: "app", name: "files", volume: &volume{name: "pv-2"}, taken: true})
+	c.add(&claim{namespace: "app", name: "pending"})
+
+	g.Expect(skippedVolumes(c)).To(Equal(`[{"name":"pv-1","reasons":[{"approach":"podvolume","reason":"PodNotRunning (pod a)"},` +
+		`{"approach":"podvolume","reason":"PodExcluded (pod b)"}]}]`))
+	g.Expect(skippedVolumes(newClaims())).To(Equal("[]"))
 }

@@ -1,12 +1,18 @@
 package backup
 
 import (
+	"archive/tar"
+	"compress/gzip"
 	"context"
+	"errors"
 	"io"
+	"path"
+	"strings"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -42,6 +48,7 @@ type world struct {
 	reconciler *Reconciler
 	clock      *testingclock.FakePassiveClock
 	scratch    string
+	commands   *fakeCommands
 }
 
 // breakableStore is a real store whose Put fails while err is set, after the next
@@ -74,15 +81,24 @@ func servedLists() []*metav1.APIResourceList {
 	all := metav1.Verbs{"create", "delete", "get", "list", "patch", "update", "watch"}
 	return []*metav1.APIResourceList{
 		{GroupVersion: "v1", APIResources: []metav1.APIResource{
-			{Name: "pods", Kind: "Pod", Namespaced: true, Verbs: all},
-			{Name: "persistentvolumeclaims", Kind: "PersistentVolumeClaim", Namespaced: true, Verbs: all},
-			{Name: "persistentvolumes", Kind: "PersistentVolume", Verbs: all},
+			{Name: "pods", Kind: "Pod", SingularName: "pod", ShortNames: []string{"po"}, Namespaced: true, Verbs: all},
+			{Name: "persistentvolumeclaims", Kind: "PersistentVolumeClaim", ShortNames: []string{"pvc"}, Namespaced: true, Verbs: all},
+			{Name: "persistentvolumes", Kind: "PersistentVolume", ShortNames: []string{"pv"}, Verbs: all},
+			{Name: "serviceaccounts", Kind: "ServiceAccount", Namespaced: true, Verbs: all},
 			{Name: "namespaces", Kind: "Namespace", Verbs: all},
 			{Name: "configmaps", Kind: "ConfigMap", Namespaced: true, Verbs: all},
 			{Name: "bindings", Kind: "Binding", Namespaced: true, Verbs: metav1.Verbs{"create"}},
 		}},
 		{GroupVersion: "apps/v1", APIResources: []metav1.APIResource{
 			{Name: "replicasets", Kind: "ReplicaSet", Namespaced: true, Verbs: all},
+		}},
+		{GroupVersion: "rbac.authorization.k8s.io/v1", APIResources: []metav1.APIResource{
+			{Name: "clusterroles", Kind: "ClusterRole", Verbs: all},
+			{Name: "clusterrolebindings", Kind: "ClusterRoleBinding", Verbs: all},
+		}},
+		{GroupVersion: "scheduling.k8s.io/v1", APIResources: []metav1.APIResource{{Name: "priorityclasses", Kind: "PriorityClass", Verbs: all}}},
+		{GroupVersion: "apiextensions.k8s.io/v1", APIResources: []metav1.APIResource{
+			{Name: "customresourcedefinitions", Kind: "CustomResourceDefinition", ShortNames: []string{"crd"}, Verbs: all},
 		}},
 		{GroupVersion: "example.com/v1", APIResources: []metav1.APIResource{{Name: "widgets", Kind: "Widget", Namespaced: true, Verbs: all}}},
 	}
@@ -95,8 +111,9 @@ func newWorld(t *testing.T, items ...runtime.Object) *world {
 	scheme := runtime.NewScheme()
 	g.Expect(corev1.AddToScheme(scheme)).To(Succeed())
 	g.Expect(velerov1.AddToScheme(scheme)).To(Succeed())
+	g.Expect(appsv1.AddToScheme(scheme)).To(Succeed())
 
-	w := &world{g: g, clock: testingclock.NewFakePassiveClock(t0), scratch: t.TempDir()}
+	w := &world{g: g, clock: testingclock.NewFakePassiveClock(t0), scratch: t.TempDir(), commands: &fakeCommands{}}
 	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(
 		&velerov1.BackupStorageLocation{ObjectMeta: metav1.ObjectMeta{Namespace: "velero", Name: "default"}},
 		&corev1.Pod{
@@ -113,6 +130,7 @@ func newWorld(t *testing.T, items ...runtime.Object) *world {
 			lists[gv.WithResource(r.Name)] = r.Kind + "List"
 		}
 	}
+	items = append(items, item("v1", "Namespace", "", "private", withLabel(velerov1.ExcludeFromBackupLabel, "true")))
 	w.dynamic = fakedynamic.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists, items...)
 	store, err := objectstore.Open(t.Context(), location.Location{
 		Provider: location.ProviderFilesystem, Config: map[string]string{location.ConfigFilesystemPath: t.TempDir()},
@@ -126,7 +144,7 @@ func newWorld(t *testing.T, items ...runtime.Object) *world {
 // restartServer forgets all that a server keeps in memory.
 func (w *world) restartServer() {
 	w.reconciler = &Reconciler{
-		Client: w.client, Reader: w.client, Dynamic: w.dynamic, Locations: w, Clock: w.clock, Namespace: "velero",
+		Client: w.client, Reader: w.client, Dynamic: w.dynamic, Locations: w, Clock: w.clock, Namespace: "velero", Commands: w.commands,
 		Recorder: events.NewFakeRecorder(100),
 		Options:  Options{ScratchDir: w.scratch},
 		Discovery: &fakediscovery.FakeDiscovery{
@@ -142,7 +160,10 @@ func (w *world) create(ctx context.Context, b *velerov1.Backup) {
 	w.g.Expect(w.client.Create(ctx, b)).To(Succeed())
 }
 
+// reconcile takes one step, after the queue has taken one.
 func (w *world) reconcile(ctx context.Context) (ctrl.Result, error) {
+	_, err := w.reconciler.queue().Reconcile(ctx, ctrl.Request{})
+	w.g.Expect(err).NotTo(HaveOccurred())
 	return w.reconciler.Reconcile(ctx, ctrl.Request{NamespacedName: client.ObjectKey{Namespace: "velero", Name: "nightly"}})
 }
 
@@ -215,6 +236,26 @@ func (w *world) archived(ctx context.Context) (map[string]*unstructured.Unstruct
 	return items, nil
 }
 
+// order lists the names of the items in the order of the archive.
+func (w *world) order(ctx context.Context) []string {
+	body, err := w.store.Get(ctx, layout.BackupContents("nightly"))
+	w.g.Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = body.Close() }()
+	zr, err := gzip.NewReader(body)
+	w.g.Expect(err).NotTo(HaveOccurred())
+	var names []string
+	for tr := tar.NewReader(zr); ; {
+		header, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			return names
+		}
+		w.g.Expect(err).NotTo(HaveOccurred())
+		if !strings.Contains(header.Name, "-preferredversion") {
+			names = append(names, strings.TrimSuffix(path.Base(header.Name), ".json"))
+		}
+	}
+}
+
 // item is a minimal object.
 func item(apiVersion, kind, namespace, name string, mods ...func(map[string]any)) *unstructured.Unstructured {
 	o := map[string]any{
@@ -228,6 +269,11 @@ func item(apiVersion, kind, namespace, name string, mods ...func(map[string]any)
 		mod(o)
 	}
 	return &unstructured.Unstructured{Object: o}
+}
+
+func controlledBy(apiVersion, kind, name string, uid types.UID) []metav1.OwnerReference {
+	yes := true
+	return []metav1.OwnerReference{{APIVersion: apiVersion, Kind: kind, Name: name, UID: uid, Controller: &yes}}
 }
 
 func withLabel(key, value string) func(map[string]any) {

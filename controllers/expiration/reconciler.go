@@ -149,7 +149,8 @@ func (r *Reconciler) tell(before, after *velerov1.Backup) {
 	if reason == "" || reason == before.Labels[velerov1.GCFailureLabel] {
 		return
 	}
-	r.Recorder.Eventf(after, nil, corev1.EventTypeWarning, reason, "Expire", "Backup has expired and cannot be removed from location %s", after.Spec.StorageLocation)
+	r.Recorder.Eventf(after, nil, corev1.EventTypeWarning, reason, "Expire",
+		"Backup has expired and cannot be removed from location %s", after.Spec.StorageLocation)
 }
 
 // SetupWithManager registers the reconciler. It returns an error when a field is

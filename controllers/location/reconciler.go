@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -21,12 +22,17 @@ import (
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/layout"
+	"github.com/podkeep/podkeep/internal/locationaccess"
 	"github.com/podkeep/podkeep/internal/objectstore"
 )
 
 // maxConcurrentChecks keeps one storage that does not answer, which takes about
 // 15 s to find out, from delaying the checks of the others.
 const maxConcurrentChecks = 4
+
+// conflictRetry is the time after which a check is repeated whose result could
+// not be written, because the sync of backups wrote its own meanwhile.
+const conflictRetry = time.Second
 
 // opener opens the store of a location, with a fingerprint of all it was made
 // from (locationaccess.Resolver).
@@ -103,7 +109,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	s := plan(o)
 	r.act(ctx, o, s, store)
 
-	if err := r.patch(ctx, before, l); err != nil {
+	err = locationaccess.Patch(ctx, r.Client, before, l)
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil
+	}
+	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("patching status: %w", err)
 	}
 	if s.action == actValidate {
@@ -166,15 +176,6 @@ func validate(ctx context.Context, s opened) error {
 		return err
 	}
 	return layout.ValidateTopLevel(prefixes)
-}
-
-// patch writes the location once per reconcile, and only when it changed. There
-// is no status subresource.
-func (r *Reconciler) patch(ctx context.Context, before, after *velerov1.BackupStorageLocation) error {
-	if equality.Semantic.DeepEqual(before, after) {
-		return nil
-	}
-	return r.Client.Patch(ctx, after, client.MergeFrom(before))
 }
 
 // SetupWithManager starts the reconciler with a manager.

@@ -1,10 +1,7 @@
 package location
 
 import (
-	"errors"
 	"fmt"
-	"net"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -40,7 +37,7 @@ func report(l *velerov1.BackupStorageLocation, now time.Time, err error) {
 	l.Status.Message = ""
 	if err != nil {
 		l.Status.Phase = velerov1.BackupStorageLocationPhaseUnavailable
-		l.Status.Message = fmt.Sprintf("BackupStorageLocation %q is unavailable: %s", l.Name, stableText(err))
+		l.Status.Message = fmt.Sprintf("BackupStorageLocation %q is unavailable: %s", l.Name, locationaccess.Text(err))
 		condition.Status = metav1.ConditionFalse
 		condition.Reason = locationaccess.Reason(err)
 		condition.Message = l.Status.Message
@@ -49,14 +46,4 @@ func report(l *velerov1.BackupStorageLocation, now time.Time, err error) {
 		}
 	}
 	meta.SetStatusCondition(&l.Status.Conditions, condition)
-}
-
-// stableText is the error on one line and without what differs from try to try:
-// the local port of a connection.
-func stableText(err error) string {
-	text := strings.Join(strings.Fields(err.Error()), " ")
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Source != nil {
-		text = strings.ReplaceAll(text, op.Source.String()+"->", "")
-	}
-	return text
 }

@@ -29,7 +29,7 @@ func TestArchiveOfVelero(t *testing.T) {
 	target := items.Target{BackupName: "shop-1", RestoreName: "again", KeptVolumes: map[string]bool{"shop-data": true}}
 
 	restored, leftOut := map[string][]string{}, map[string]items.Reason{}
-	for _, gr := range items.Order(extracted.Resources()) {
+	for _, gr := range items.DefaultPriorities().Order(extracted.Resources()) {
 		if reason := items.ExcludedResource(gr); reason != "" {
 			leftOut[gr.String()] = reason
 			continue
@@ -70,7 +70,7 @@ func TestVolumesOfVelero(t *testing.T) {
 	file, err := os.Open(filepath.Join(bucket, layout.BackupPodVolumeBackups("shop-1")))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(errors.Join(layout.DecodeJSONGzip(file, &inBucket), file.Close())).To(Succeed())
-	p := &pass{volumes: mergeVolumes(nil, inBucket)}
+	data := newBackupData(mergeVolumes(nil, inBucket), nil)
 
 	got := map[string][]string{}
 	for ref, err := range extracted.Items(podsResource) {
@@ -79,7 +79,7 @@ func TestVolumesOfVelero(t *testing.T) {
 		g.Expect(err).NotTo(HaveOccurred())
 		pod, err := toPod(archived)
 		g.Expect(err).NotTo(HaveOccurred())
-		volumes := decideVolumes(pod, p.volumesOf(ref.Namespace, ref.Name))
+		volumes := decideVolumes(pod, data.ofPod(ref.Namespace, ref.Name))
 		g.Expect(volumes.warnings).To(BeEmpty())
 		g.Expect(volumes.losses).To(BeEmpty())
 		got[ref.Name] = volumes.names()

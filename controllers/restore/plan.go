@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// cancelGrace is how long canceled volumes may take to stop after the timeout.
+	// cancelGrace is how long canceled volumes may take to stop.
 	// Movers stop within seconds; a node that is gone for minutes will not tell.
 	cancelGrace = 2 * time.Minute
 
@@ -36,7 +36,8 @@ type observed struct {
 	// with its defaults then. They are looked for only before the start.
 	gateProblems []string
 
-	// backup is what is restored, or nil when it does not exist.
+	// backup is what is restored, or nil when it does not exist. Before the start of a
+	// restore of a schedule it is the one that is chosen.
 	backup *velerov1.Backup
 
 	// volumes are the pod volume restores of this restore.
@@ -45,6 +46,9 @@ type observed struct {
 	// untaken says, by name of the pod volume restore, why no node agent has taken
 	// it. It has entries only for volumes older than podLookInterval.
 	untaken map[string]untaken
+
+	// hooksLeft is how many pods have commands left to run.
+	hooksLeft int
 
 	// volumeTimeout bounds the time from the start to the end of all volumes,
 	// storageTimeout the time for which object storage may fail.
@@ -64,14 +68,15 @@ type untaken struct {
 type action string
 
 const (
-	actNothing       action = "Nothing"
-	actCleanUp       action = "CleanUp"
-	actReject        action = "Reject"
-	actStart         action = "Start"
-	actFail          action = "Fail"
-	actRestoreItems  action = "RestoreItems"
-	actCancelVolumes action = "CancelVolumes"
-	actFinish        action = "Finish"
+	actNothing        action = "Nothing"
+	actCleanUp        action = "CleanUp"
+	actReject         action = "Reject"
+	actStart          action = "Start"
+	actFail           action = "Fail"
+	actRestoreItems   action = "RestoreItems"
+	actCancelVolumes  action = "CancelVolumes"
+	actFinish         action = "Finish"
+	actFinishCanceled action = "FinishCanceled"
 )
 
 // step is the one thing to do now, and why.
@@ -100,9 +105,12 @@ func plan(o observed) step {
 	case r.DeletionTimestamp != nil && !hasFinalizer(r):
 		return step{action: actNothing}
 	case r.DeletionTimestamp != nil:
-		return step{action: actCleanUp}
+		return stopStep(o, stopping{since: r.DeletionTimestamp.Time, message: "the restore is being deleted", then: step{action: actCleanUp}})
 	case r.IsFinished() || isOthers(r):
 		return step{action: actNothing}
+	case cancelRequestedBy(r) != "":
+		return stopStep(o, stopping{since: cancelSeen(o), message: canceledMessage(r), then: step{
+			action: actFinishCanceled, reason: velerov1.ReasonCanceled, message: canceledMessage(r)}})
 	case !isStarted(r) && len(o.problems) > 0:
 		return step{action: actReject, reason: velerov1.ReasonInvalidSpec, message: strings.Join(o.problems, "; "), problems: o.problems}
 	case !isStarted(r):
@@ -119,6 +127,40 @@ func plan(o observed) step {
 	}
 }
 
+// stopping is why and since when a restore is being stopped, and what follows.
+type stopping struct {
+	since   time.Time
+	message string
+	then    step
+}
+
+// stopStep stops the volumes of a restore, and waits for those that somebody
+// moves.
+func stopStep(o observed, s stopping) step {
+	end := s.since.Add(cancelGrace)
+	moving := keep(o.volumes, func(v velerov1.PodVolumeRestore) bool { return !v.IsFinished() && v.Status.Node != "" })
+	switch {
+	case len(uncanceled(o.volumes)) > 0:
+		return step{action: actCancelVolumes, reason: velerov1.ReasonCanceling, message: s.message, volumes: uncanceled(o.volumes)}
+	case len(moving) > 0 && o.now.Before(end):
+		return step{action: actNothing, reason: velerov1.ReasonCanceling, message: s.message, after: end.Sub(o.now)}
+	default:
+		return s.then
+	}
+}
+
+// cancelSeen is when the server has seen that the restore is to stop.
+func cancelSeen(o observed) time.Time {
+	if c := meta.FindStatusCondition(o.restore.Status.Conditions, velerov1.ConditionCancelRequested); c != nil {
+		return c.LastTransitionTime.Time
+	}
+	return o.now
+}
+
+func canceledMessage(r *velerov1.Restore) string {
+	return "canceled by " + oneLine(cancelRequestedBy(r))
+}
+
 // volumesStep is the part of plan between the last item and the end.
 func volumesStep(o observed) step {
 	pending := pendingVolumes(o)
@@ -129,6 +171,9 @@ func volumesStep(o observed) step {
 	case len(pending) == 0 && o.backup == nil:
 		return step{action: actFail, reason: velerov1.ReasonBackupNotFound,
 			message: "the backup was deleted while it was restored: the results could not be uploaded"}
+	case len(pending) == 0 && o.hooksLeft > 0 && o.now.Before(deadline(o)):
+		return step{action: actNothing, reason: velerov1.ReasonWaitingForHooks, after: deadline(o).Sub(o.now),
+			message: fmt.Sprintf("waiting for the hooks of %d pods", o.hooksLeft)}
 	case len(pending) == 0:
 		return step{action: actFinish, reason: velerov1.ReasonUploading}
 	case o.now.Before(deadline(o)):
@@ -165,24 +210,24 @@ func isUntaken(v velerov1.PodVolumeRestore) bool {
 
 // goneVolumes are the unfinished volumes whose pod does not exist any more.
 func goneVolumes(o observed) []velerov1.PodVolumeRestore {
-	return filter(o.volumes, func(v velerov1.PodVolumeRestore) bool {
+	return keep(o.volumes, func(v velerov1.PodVolumeRestore) bool {
 		return !v.IsFinished() && o.untaken[v.Name].podGone
 	})
 }
 
 // pendingVolumes are the volumes that may still end.
 func pendingVolumes(o observed) []velerov1.PodVolumeRestore {
-	return filter(o.volumes, func(v velerov1.PodVolumeRestore) bool {
+	return keep(o.volumes, func(v velerov1.PodVolumeRestore) bool {
 		return !v.IsFinished() && !o.untaken[v.Name].podGone
 	})
 }
 
 // uncanceled are the volumes that have not been told to stop.
 func uncanceled(volumes []velerov1.PodVolumeRestore) []velerov1.PodVolumeRestore {
-	return filter(volumes, func(v velerov1.PodVolumeRestore) bool { return !v.IsFinished() && !v.Spec.Cancel })
+	return keep(volumes, func(v velerov1.PodVolumeRestore) bool { return !v.IsFinished() && !v.Spec.Cancel })
 }
 
-func filter[T any](all []T, wanted func(T) bool) []T {
+func keep[T any](all []T, wanted func(T) bool) []T {
 	var some []T
 	for _, t := range all {
 		if wanted(t) {
@@ -201,12 +246,13 @@ func waitingMessage(o observed) string {
 	var names, reasons []string
 	for _, v := range pendingVolumes(o) {
 		names = append(names, volumeName(&v))
-		if m := o.untaken[v.Name].message; m != "" && !slices.Contains(reasons, m) {
+		if m := o.untaken[v.Name].message; m != "" {
 			reasons = append(reasons, m)
 		}
 	}
 	slices.Sort(names)
 	slices.Sort(reasons)
+	reasons = slices.Compact(reasons)
 	if more := len(names) - maxNamedVolumes; more > 0 {
 		names = append(names[:maxNamedVolumes], fmt.Sprintf("and %d more", more))
 	}

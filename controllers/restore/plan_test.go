@@ -19,6 +19,7 @@ func TestPlan(t *testing.T) {
 	pending, taken := volume("db-0", "data"), volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseInProgress), onNode("n1"))
 	completed := volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseCompleted), onNode("n1"))
 	canceled := volume("db-0", "data", cancelRequested)
+	stopping := volume("db-0", "data", cancelRequested, onNode("n1"))
 	const waiting = "waiting for volumes: shop/db-0 data"
 	const timeout = "timed out after 4h0m0s waiting for all volumes"
 
@@ -118,6 +119,37 @@ func TestPlan(t *testing.T) {
 		"a restore that Velero has left is not touched": {
 			restore: restore(started, inPhase(velerov1.RestorePhaseFinalizing)), want: step{action: actNothing},
 		},
+		"a restore that is canceled before its start ends": {
+			restore: restore(canceledBy("ann")), problems: []string{"a"},
+			want: step{action: actFinishCanceled, reason: velerov1.ReasonCanceled, message: "canceled by ann"},
+		},
+		"a canceled restore stops its volumes": {
+			restore: restore(itemsRestored, canceledBy("ann")), volumes: []velerov1.PodVolumeRestore{taken, completed},
+			want: step{action: actCancelVolumes, reason: velerov1.ReasonCanceling, message: "canceled by ann", volumes: []velerov1.PodVolumeRestore{taken}},
+		},
+		"a canceled restore waits for movers": {
+			restore: restore(itemsRestored, canceledBy("ann")), volumes: []velerov1.PodVolumeRestore{stopping},
+			want: step{action: actNothing, reason: velerov1.ReasonCanceling, message: "canceled by ann", after: cancelGrace},
+		},
+		"a canceled restore does not wait for a node that is gone": {
+			restore: restore(itemsRestored, canceledBy("ann"), cancelSeenAt(t0)), volumes: []velerov1.PodVolumeRestore{stopping}, now: t0.Add(cancelGrace),
+			want: step{action: actFinishCanceled, reason: velerov1.ReasonCanceled, message: "canceled by ann"},
+		},
+		"a canceled restore does not wait for volumes that nobody moves": {
+			restore: restore(started, canceledBy("ann")), volumes: []velerov1.PodVolumeRestore{canceled},
+			want: step{action: actFinishCanceled, reason: velerov1.ReasonCanceled, message: "canceled by ann"},
+		},
+		"who cancels a finished restore is too late": {
+			restore: restore(itemsRestored, canceledBy("ann"), inPhase(velerov1.RestorePhaseCompleted)), want: step{action: actNothing},
+		},
+		"a restore that is deleted stops its volumes first": {
+			restore: restore(itemsRestored, deleted), volumes: []velerov1.PodVolumeRestore{taken},
+			want: step{action: actCancelVolumes, reason: velerov1.ReasonCanceling, message: "the restore is being deleted", volumes: []velerov1.PodVolumeRestore{taken}},
+		},
+		"a restore that is deleted waits for movers": {
+			restore: restore(itemsRestored, deleted), volumes: []velerov1.PodVolumeRestore{stopping}, now: t0.Add(time.Minute),
+			want: step{action: actNothing, reason: velerov1.ReasonCanceling, message: "the restore is being deleted", after: cancelGrace - time.Minute},
+		},
 		"cleans up a restore that is deleted, finished or not": {
 			restore: restore(started, deleted, inPhase(velerov1.RestorePhaseCompleted)), want: step{action: actCleanUp},
 		},
@@ -188,6 +220,20 @@ func storageFails(r *velerov1.Restore) {
 		Type: velerov1.ConditionUploaded, Status: metav1.ConditionFalse, LastTransitionTime: metav1.Time{Time: t0},
 		Reason: velerov1.ReasonStorageUnavailable, Message: "no route",
 	})
+}
+
+func canceledBy(who string) func(*velerov1.Restore) {
+	return func(r *velerov1.Restore) {
+		r.Annotations = map[string]string{velerov1.CancelRequestedByAnnotation: who}
+	}
+}
+
+func cancelSeenAt(at time.Time) func(*velerov1.Restore) {
+	return func(r *velerov1.Restore) {
+		meta.SetStatusCondition(&r.Status.Conditions, metav1.Condition{
+			Type: velerov1.ConditionCancelRequested, Status: metav1.ConditionTrue, LastTransitionTime: metav1.Time{Time: at},
+		})
+	}
 }
 
 func deleted(r *velerov1.Restore) { r.DeletionTimestamp = &metav1.Time{Time: t0} }

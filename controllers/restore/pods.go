@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
@@ -19,53 +21,70 @@ import (
 	"github.com/podkeep/podkeep/internal/repositories"
 )
 
-// restorePod creates a pod and, when it has data, its volume restores. A pod with
-// data whose gate is missing does not stay.
+// restorePod brings a pod on its way and, when it has data, its volume restores. A
+// pod with data whose gate is missing does not stay.
 func (p *pass) restorePod(ctx context.Context, i item) error {
 	pod, err := toPod(i.archived)
 	if err != nil {
 		p.log.Error(i.entry("not restored", err))
 		return nil
 	}
-	volumes := decideVolumes(pod, p.volumesOf(i.ref.Namespace, i.ref.Name))
+	if !p.addInitHooks(i) {
+		return nil
+	}
+	volumes := p.volumesOf(pod)
 	if names := volumes.names(); len(names) > 0 {
 		items.SetAnnotation(i.prepared, velerov1.RestoreVolumesAnnotation, strings.Join(names, ","))
 		items.SetAnnotation(i.prepared, velerov1.InstallationAnnotation, p.restore.Namespace)
 	}
-	if shared := p.sharedVolumes(pod); len(shared) > 0 && len(volumes.restore) == 0 && metav1.GetControllerOf(i.archived) != nil {
+	if shared := p.data.shared(pod); len(shared) > 0 && len(volumes.restore) == 0 && metav1.GetControllerOf(i.archived) != nil {
 		p.log.Info("Leaving out item", "item", i.ref.String(), "reason", "its controller makes it when the data of the shared claim is in place")
 		p.done(podKind, i.prepared.GetNamespace(), i.ref.Name, layout.RestoreActionSkipped)
 		return nil
 	}
-	f, err := p.ensurePod(ctx, i)
-	if err != nil {
+	if crowded, err := p.leavesOutCrowded(ctx, i, volumes); crowded || err != nil {
 		return err
 	}
+	return p.enqueue(ctx, creation{item: i, then: func(ctx context.Context, f fate) error { return p.afterPod(ctx, i, restoredPod{pod, volumes, f}) }})
+}
+
+// volumesOf decides which volumes of a pod of the archive are filled.
+func (p *pass) volumesOf(pod *corev1.Pod) podVolumes {
+	volumes := decideVolumes(pod, p.data.ofPod(pod.Namespace, pod.Name))
+	if names := volumes.names(); len(names) > 0 && !p.selection.fillsVolumes() {
+		return podVolumes{warnings: []string{fmt.Sprintf("volumes %s are not restored: the lists of resources leave out persistentvolumes or persistentvolumeclaims",
+			strings.Join(names, ", "))}}
+	}
+	return volumes
+}
+
+// restoredPod is a pod of the archive and what became of it.
+type restoredPod struct {
+	archived *corev1.Pod
+	volumes  podVolumes
+	fate     fate
+}
+
+// afterPod says what is known of a pod, and fills its volumes.
+func (p *pass) afterPod(ctx context.Context, i item, r restoredPod) error {
 	p.podsSeen[types.NamespacedName{Namespace: i.ref.Namespace, Name: i.ref.Name}] = true
-	p.reportPod(i, pod, volumes)
+	p.reportPod(i, r.archived, r.volumes)
+	p.noteJob(i, r.fate)
 	switch {
-	case len(volumes.restore) == 0:
+	case len(r.volumes.restore) == 0 && r.fate.own != nil:
+		return p.addHooks(ctx, i, r.fate.own)
+	case len(r.volumes.restore) == 0:
 		return nil
-	case f.foreign:
+	case r.fate.foreign:
 		p.log.Warn(i.entry(fmt.Sprintf("volumes %s are not restored, because the pod was there before; delete the pod and restore again to get its data",
-			strings.Join(volumes.names(), ", ")), nil))
+			strings.Join(r.volumes.names(), ", ")), nil))
 		return nil
-	case f.own == nil: // it is tried again or has failed, and is in the results
+	case r.fate.own == nil: // it is tried again or has failed, and is in the results
 		p.block(i.archived)
 		return nil
 	default:
-		return p.restoreVolumesOf(ctx, i, f.own, volumes)
+		return p.restoreVolumesOf(ctx, i, r.fate.own, r.volumes)
 	}
-}
-
-// ensurePod creates a pod, unless the webhook has not answered in this pass: every
-// try would take its timeout again.
-func (p *pass) ensurePod(ctx context.Context, i item) (fate, error) {
-	if p.webhookErr == nil {
-		return p.ensure(ctx, i)
-	}
-	p.refuse(i, p.webhookErr)
-	return fate{}, nil
 }
 
 // reportPod says what is known about the pod's data before anything moves.
@@ -76,33 +95,9 @@ func (p *pass) reportPod(i item, pod *corev1.Pod, volumes podVolumes) {
 	for _, loss := range volumes.losses {
 		p.log.Error(i.entry(loss, nil))
 	}
-	for _, v := range p.sharedVolumes(pod) {
+	for _, v := range p.data.shared(pod) {
 		p.log.Warn(i.entry(fmt.Sprintf("volume %s is restored through another pod that shares its claim; this pod does not wait for the data", v), nil))
 	}
-}
-
-// sharedVolumes are the volumes of a pod without a backup of their own whose
-// claim is restored through another pod: a shared claim is backed up once.
-func (p *pass) sharedVolumes(pod *corev1.Pod) []string {
-	var shared []string
-	for _, v := range pod.Spec.Volumes {
-		claim := claimOf(pod, v.Name)
-		if claim == "" {
-			continue
-		}
-		own, others := false, false
-		for _, b := range p.volumes {
-			if b.Spec.Pod.Namespace != pod.Namespace || b.Annotations[velerov1.PVCNameAnnotation] != claim || b.Status.SnapshotID == "" {
-				continue
-			}
-			own = own || b.Spec.Pod.Name == pod.Name
-			others = others || b.Spec.Pod.Name != pod.Name
-		}
-		if others && !own {
-			shared = append(shared, v.Name)
-		}
-	}
-	return shared
 }
 
 // restoreVolumesOf checks the gate of a pod and makes its volume restores.
@@ -130,12 +125,23 @@ func (p *pass) restoreVolumesOf(ctx context.Context, i item, created *unstructur
 		v := newVolumeRestore(volumeRestoreSource{
 			restore: p.restore, backup: b, location: p.backup.Spec.StorageLocation, pod: pod, claim: claim, claimUID: uid,
 		})
-		if err := p.Client.Create(ctx, v); err != nil && !apierrors.IsAlreadyExists(err) {
-			return fmt.Errorf("creating PodVolumeRestore of %s %s: %w", i.ref, b.Spec.Volume, err)
-		}
+		p.fills = append(p.fills, v)
 	}
 	p.log.Info("Waiting for volumes", "item", i.ref.String(), "volumes", strings.Join(volumes.names(), ","))
-	return nil
+	return p.addHooks(ctx, i, created)
+}
+
+// createFills creates the volume restores of the pods of a batch.
+func (p *pass) createFills(ctx context.Context) error {
+	fills := p.fills
+	p.fills = nil
+	errs := make([]error, len(fills))
+	workqueue.ParallelizeUntil(ctx, createWorkers, len(fills), func(n int) {
+		if err := p.Client.Create(ctx, fills[n]); err != nil && !apierrors.IsAlreadyExists(err) {
+			errs[n] = fmt.Errorf("creating PodVolumeRestore %s: %w", fills[n].Name, err)
+		}
+	})
+	return errors.Join(append(errs, ctx.Err())...)
 }
 
 // uidOf returns the UID of a claim, "" when it does not exist or has no name. The

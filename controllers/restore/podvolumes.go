@@ -210,20 +210,25 @@ func uploaderSettings(c *velerov1.UploaderConfigForRestore) map[string]string {
 
 // volumeError is the entry in the results for a volume that has not been
 // restored, nil for one that has. It names the pod that waits, because it will
-// wait for ever.
-func volumeError(v *velerov1.PodVolumeRestore, podGone bool) error {
+// wait for ever, and what has kept it from being filled.
+func volumeError(v *velerov1.PodVolumeRestore, u untaken) error {
 	stays := fmt.Sprintf("pod %s/%s stays in %s and does not start; delete it to start without the data, or restore into a new namespace",
 		v.Spec.Pod.Namespace, v.Spec.Pod.Name, injector.GateName)
+	if u.message != "" {
+		stays = u.message + "; " + stays
+	}
 	message := cmp.Or(oneLine(v.Status.Message), "no message")
 	switch {
 	case v.Status.Phase == velerov1.PodVolumeRestorePhaseCompleted:
 		return nil
-	case podGone:
+	case u.podGone:
 		return errors.New("pod volume restore failed: the pod does not exist any more")
 	case v.Status.Phase == velerov1.PodVolumeRestorePhaseFailed:
 		return fmt.Errorf("pod volume restore failed: %s; %s", message, stays)
 	case v.Status.Phase == velerov1.PodVolumeRestorePhaseCanceled:
 		return fmt.Errorf("pod volume restore canceled: %s; %s", message, stays)
+	case v.Spec.Cancel:
+		return fmt.Errorf("pod volume restore canceled while it was %s; %s", cmp.Or(string(v.Status.Phase), "New"), stays)
 	default:
 		return fmt.Errorf("timed out waiting for the pod volume restore, which is %s; %s", cmp.Or(string(v.Status.Phase), "New"), stays)
 	}

@@ -143,7 +143,7 @@ func TestVolumeError(t *testing.T) {
 	const stays = "; pod shop/db-0 stays in restore-wait and does not start; delete it to start without the data, or restore into a new namespace"
 	tests := map[string]struct {
 		volume  velerov1.PodVolumeRestore
-		podGone bool
+		untaken untaken
 		want    string
 	}{
 		"a completed one is fine": {volume: volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseCompleted))},
@@ -151,16 +151,21 @@ func TestVolumeError(t *testing.T) {
 			volume: volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseFailed), func(v *velerov1.PodVolumeRestore) { v.Status.Message = "disk\nfull" }),
 			want:   "pod volume restore failed: disk full" + stays,
 		},
-		"a canceled one too":    {volume: volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseCanceled)), want: "pod volume restore canceled: no message" + stays},
-		"one that never ended":  {volume: volume("db-0", "data"), want: "timed out waiting for the pod volume restore, which is New" + stays},
-		"one whose pod is gone": {volume: volume("db-0", "data"), podGone: true, want: "pod volume restore failed: the pod does not exist any more"},
+		"a canceled one too":                    {volume: volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseCanceled)), want: "pod volume restore canceled: no message" + stays},
+		"one that never ended":                  {volume: volume("db-0", "data"), want: "timed out waiting for the pod volume restore, which is New" + stays},
+		"one that was told to stop and has not": {volume: volume("db-0", "data", cancelRequested), want: "pod volume restore canceled while it was New" + stays},
+		"one whose pod found no node": {
+			volume: volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseCanceled)), untaken: untaken{message: "pod shop/db-0 is not scheduled: no node"},
+			want: "pod volume restore canceled: no message; pod shop/db-0 is not scheduled: no node" + stays,
+		},
+		"one whose pod is gone": {volume: volume("db-0", "data"), untaken: untaken{podGone: true}, want: "pod volume restore failed: the pod does not exist any more"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := NewWithT(t)
 
-			err := volumeError(&tc.volume, tc.podGone)
+			err := volumeError(&tc.volume, tc.untaken)
 
 			if tc.want == "" {
 				g.Expect(err).NotTo(HaveOccurred())
@@ -198,4 +203,18 @@ func failedWith(message string) func(*velerov1.PodVolumeBackup) {
 	return func(b *velerov1.PodVolumeBackup) {
 		b.Status.Phase, b.Status.Message = velerov1.PodVolumeBackupPhaseFailed, message
 	}
+}
+
+func TestReplacedVolumes(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	failed := volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseFailed))
+	restored := volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseCompleted), func(v *velerov1.PodVolumeRestore) { v.Name = "second" })
+	other := volume("db-1", "data", phase(velerov1.PodVolumeRestorePhaseFailed))
+
+	again := replaced([]velerov1.PodVolumeRestore{failed, restored, other})
+
+	g.Expect(again[failed.Name]).To(BeTrue(), "a new pod of that name has its data")
+	g.Expect(again[other.Name]).To(BeFalse())
+	g.Expect(again[restored.Name]).To(BeFalse())
 }

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 
@@ -28,6 +30,9 @@ type postponement struct {
 // time for that is over, the item is an error.
 func (p *pass) postpone(reason string, e itemlog.Entry) bool {
 	patience := p.Options.TerminatingTimeout
+	if reason == velerov1.ReasonKindNotServed {
+		patience = p.Options.ResourceTimeout
+	}
 	impatient := reason != velerov1.ReasonWebhookUnavailable && !p.now.Before(p.restore.Status.StartTimestamp.Add(patience))
 	if p.lastTry || impatient {
 		p.log.Error(e)
@@ -79,23 +84,28 @@ func compareNames(a, b types.NamespacedName) int {
 // ownWebhooks is in the name of every webhook of podkeep.
 const ownWebhooks = "podkeep.io"
 
-// isWebhookUnavailable reports whether a webhook did not answer, or podkeep's own
-// refused: it does so while it does not know the restore yet. The texts are those
-// of k8s.io/apiserver, pkg/admission/plugin/webhook.
-func isWebhookUnavailable(err error) bool {
+// isWebhookSilent reports whether a webhook did not answer. The texts are those of
+// k8s.io/apiserver, pkg/admission/plugin/webhook.
+func isWebhookSilent(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "failed calling webhook") || strings.Contains(err.Error(), "failed to call webhook"))
+}
+
+// isGateUnavailable reports whether a pod could not be created for lack of its
+// gate: a webhook did not answer, or podkeep's own refused, which it does while it
+// does not know the restore yet.
+func isGateUnavailable(err error) bool {
 	if err == nil {
 		return false
 	}
 	text := err.Error()
-	if strings.Contains(text, "failed calling webhook") || strings.Contains(text, "failed to call webhook") {
-		return true
-	}
-	return strings.Contains(text, "admission webhook") && strings.Contains(text, ownWebhooks) && strings.Contains(text, "denied the request")
+	return isWebhookSilent(err) ||
+		strings.Contains(text, "admission webhook") && strings.Contains(text, ownWebhooks) && strings.Contains(text, "denied the request")
 }
 
 // isTransient reports whether the API server could not answer.
 func isTransient(err error) bool {
-	if utilnet.IsConnectionRefused(err) || utilnet.IsConnectionReset(err) || utilnet.IsTimeout(err) {
+	if utilnet.IsConnectionRefused(err) || utilnet.IsConnectionReset(err) || utilnet.IsTimeout(err) ||
+		utilnet.IsProbableEOF(err) || utilnet.IsHTTP2ConnectionLost(err) {
 		return true
 	}
 	status := apierrors.APIStatus(nil)
@@ -106,17 +116,49 @@ func isTransient(err error) bool {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusBadGateway:
 		return true
 	default:
-		return apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err)
+		// The API server passes errors of etcd on as its own (go.etcd.io/etcd, rpctypes).
+		return apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || apierrors.IsInternalError(err) && strings.Contains(err.Error(), "etcdserver:")
 	}
 }
 
-// postponeReason returns why creating an item is tried again, or "" when that
-// would not help.
-func postponeReason(err error, isPod bool) string {
+// isForbiddenByRoles reports whether the server lacks a right, or the API server
+// has not read its roles yet. The text is that of k8s.io/apiserver,
+// pkg/endpoints/handlers/responsewriters.
+func isForbiddenByRoles(err error) bool {
+	return apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot create resource")
+}
+
+// isPortTaken reports whether a service asks for a node port that is in use, also
+// by itself: ports are looked at before names (k8s.io/kubernetes,
+// pkg/registry/core/service/portallocator).
+func isPortTaken(err error) bool {
+	return apierrors.IsInvalid(err) && strings.Contains(err.Error(), "provided port is already allocated")
+}
+
+// postponeReason returns why writing an item is tried again, or "" when that would
+// not help.
+func (p *pass) postponeReason(i item, err error) string {
+	gvk := i.prepared.GroupVersionKind()
+	unread := existingUnreadError{}
 	switch {
-	case isPod && isWebhookUnavailable(err):
+	case (apierrors.IsNotFound(err) || meta.IsNoMatchError(err)) && p.defines(gvk):
+		return velerov1.ReasonKindNotServed
+	case errors.As(err, &unread):
+		return velerov1.ReasonRetrying
+	case gvk == podKind && isGateUnavailable(err):
 		return velerov1.ReasonWebhookUnavailable
-	case isTransient(err):
+	default:
+		return postponeReason(err)
+	}
+}
+
+// postponeReason returns why a request is repeated, whatever it is about, or "". A
+// webhook that does not answer may be a restored one whose pods are not there yet.
+func postponeReason(err error) string {
+	switch {
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return velerov1.ReasonNamespaceTerminating
+	case isTransient(err), isWebhookSilent(err):
 		return velerov1.ReasonRetrying
 	default:
 		return ""

@@ -13,7 +13,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,7 +26,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/controllers/restore/items"
 	"github.com/podkeep/podkeep/internal/gateconfig"
+	"github.com/podkeep/podkeep/internal/hookrun"
 	"github.com/podkeep/podkeep/internal/objectstore"
 	"github.com/podkeep/podkeep/internal/outcome"
 )
@@ -47,6 +52,12 @@ type Reconciler struct {
 	// cache.
 	Reader client.Reader
 
+	// Discovery resolves the names of resources that people write.
+	Discovery discovery.DiscoveryInterfaceWithContext
+
+	// Commands runs hooks (internal/podexec).
+	Commands hookrun.Commands
+
 	Locations Locations
 	Clock     clock.PassiveClock
 
@@ -54,6 +65,8 @@ type Reconciler struct {
 	Namespace string
 
 	Options Options
+
+	looks looks
 }
 
 // Options are the settings of the server that concern restores. The zero value of
@@ -78,6 +91,17 @@ type Options struct {
 	// does not answer. Defaults to 10m.
 	TerminatingTimeout time.Duration
 
+	// ResourceTimeout is how long, from its start, a restore waits for the kinds that
+	// it has defined to be served. Defaults to 10m.
+	ResourceTimeout time.Duration
+
+	// ItemOperationTimeout is written into the spec of restores that have none, as
+	// Velero does. podkeep has no asynchronous item operations. Defaults to 4h.
+	ItemOperationTimeout time.Duration
+
+	// Priorities is the order of resources. nil is items.DefaultPriorities.
+	Priorities *items.Priorities
+
 	// MaxConcurrentReconciles is how many restores write items at the same time.
 	// Defaults to 4.
 	MaxConcurrentReconciles int
@@ -88,8 +112,20 @@ func (o *Options) setDefaults() {
 	o.FSBackupTimeout = cmp.Or(o.FSBackupTimeout, 4*time.Hour)
 	o.StorageTimeout = cmp.Or(o.StorageTimeout, 5*time.Minute)
 	o.TerminatingTimeout = cmp.Or(o.TerminatingTimeout, 10*time.Minute)
+	o.ResourceTimeout = cmp.Or(o.ResourceTimeout, 10*time.Minute)
+	o.ItemOperationTimeout = cmp.Or(o.ItemOperationTimeout, 4*time.Hour)
+	if o.Priorities == nil {
+		o.Priorities = ptr.To(items.DefaultPriorities())
+	}
 	o.MaxConcurrentReconciles = cmp.Or(o.MaxConcurrentReconciles, 4)
 }
+
+// Bounds of the time until an error without a class is tried again. An API server
+// that was away for a while must not be kept waiting as long again.
+const (
+	minRetryInterval = 50 * time.Millisecond
+	maxRetryInterval = 15 * time.Second
+)
 
 // SetupWithManager registers the reconciler. It returns an error when a field is
 // missing.
@@ -97,19 +133,26 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if err := r.prepare(); err != nil {
 		return err
 	}
+	if err := newHookReconciler(r).SetupWithManager(mgr); err != nil {
+		return err
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("restore").
 		For(&velerov1.Restore{}, builder.WithPredicates(r.ownNamespace())).
-		Owns(&velerov1.PodVolumeRestore{}, builder.WithPredicates(r.ownNamespace(), phaseChanged())).
-		WithOptions(controller.Options{MaxConcurrentReconciles: r.Options.MaxConcurrentReconciles}).
+		Owns(&velerov1.PodVolumeRestore{}, builder.WithPredicates(r.ownNamespace(), volumeTurned())).
+		Owns(&corev1.ConfigMap{}, builder.OnlyMetadata, builder.MatchEveryOwner, builder.WithPredicates(r.ownNamespace(), isHookRecord(), hooksEnded())).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: r.Options.MaxConcurrentReconciles,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](minRetryInterval, maxRetryInterval),
+		}).
 		Complete(r)
 }
 
 // prepare checks the fields and fills in defaults.
 func (r *Reconciler) prepare() error {
 	missing := map[string]bool{
-		"Client": r.Client == nil, "Reader": r.Reader == nil, "Locations": r.Locations == nil,
-		"Clock": r.Clock == nil, "Namespace": r.Namespace == "",
+		"Commands": r.Commands == nil, "Client": r.Client == nil, "Reader": r.Reader == nil, "Locations": r.Locations == nil,
+		"Clock": r.Clock == nil, "Namespace": r.Namespace == "", "Discovery": r.Discovery == nil,
 	}
 	for _, field := range slices.Sorted(maps.Keys(missing)) {
 		if missing[field] {
@@ -124,13 +167,13 @@ func (r *Reconciler) ownNamespace() predicate.Predicate {
 	return predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetNamespace() == r.Namespace })
 }
 
-// phaseChanged lets progress of a volume pass unseen: it changes once a second
-// and no decision depends on it.
-func phaseChanged() predicate.Predicate {
+// volumeTurned lets through what decisions depend on: a node agent has taken a
+// volume, or it has ended. Phases between and progress pass unseen.
+func volumeTurned() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*velerov1.PodVolumeRestore)
 		after, okAfter := e.ObjectNew.(*velerov1.PodVolumeRestore)
-		return !ok || !okAfter || before.Status.Phase != after.Status.Phase || before.Status.Node != after.Status.Node
+		return !ok || !okAfter || before.IsFinished() != after.IsFinished() || before.Status.Node != after.Status.Node
 	}}
 }
 
@@ -141,11 +184,10 @@ func phaseChanged() predicate.Predicate {
 // +kubebuilder:rbac:groups=velero.io,resources=backuprepositories,verbs=create,roleName=podkeep-server,namespace=velero
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=list,roleName=podkeep-server,namespace=velero
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;create;patch,roleName=podkeep-server
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;create;delete,roleName=podkeep-server
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;create;delete,roleName=podkeep-server
 // +kubebuilder:rbac:groups=storage.k8s.io,resources=storageclasses,verbs=list,roleName=podkeep-server
-// +kubebuilder:rbac:groups=*,resources=*,verbs=get;create;patch,roleName=podkeep-server
-// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles,verbs=escalate;bind,roleName=podkeep-server
-// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles,verbs=bind,roleName=podkeep-server
+// +kubebuilder:rbac:groups=*,resources=*,verbs=get;list;create;patch,roleName=podkeep-server
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;clusterroles,verbs=escalate;bind,roleName=podkeep-server
 
 // Reconcile moves one Restore one step towards its end.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
@@ -217,10 +259,16 @@ func (r *Reconciler) observe(ctx context.Context, restore *velerov1.Restore) (ob
 	if o.backup, err = r.findBackup(ctx, restore); err != nil {
 		return o, err
 	}
+	if !isStarted(restore) && cancelRequestedBy(restore) != "" {
+		return o, nil
+	}
 	if !isStarted(restore) {
 		return o, r.observeProblems(ctx, &o)
 	}
 	if o.volumes, err = r.volumes(ctx, restore); err != nil {
+		return o, err
+	}
+	if o.hooksLeft, err = r.observeHooks(ctx, restore); err != nil {
 		return o, err
 	}
 	o.untaken, err = r.observeUntaken(ctx, o)
@@ -229,7 +277,7 @@ func (r *Reconciler) observe(ctx context.Context, restore *velerov1.Restore) (ob
 
 func (r *Reconciler) findBackup(ctx context.Context, restore *velerov1.Restore) (*velerov1.Backup, error) {
 	if restore.Spec.BackupName == "" {
-		return nil, nil
+		return r.findNewest(ctx, restore.Spec.ScheduleName)
 	}
 	backup := &velerov1.Backup{}
 	// Not from the cache: a backup that has completed a moment ago can be restored.
@@ -256,7 +304,11 @@ func (r *Reconciler) observeProblems(ctx context.Context, o *observed) error {
 			return fmt.Errorf("getting BackupStorageLocation %s: %w", o.backup.Spec.StorageLocation, err)
 		}
 	}
-	o.problems = validate(o.restore, o.backup, location)
+	_, problems, err := r.readModifiers(ctx, o.restore)
+	if err != nil {
+		return err
+	}
+	o.problems = append(validate(o.restore, o.backup, location), problems...)
 	return r.observeGate(ctx, o)
 }
 
@@ -296,28 +348,6 @@ func (r *Reconciler) listVolumes(ctx context.Context, reader client.Reader, rest
 	return list.Items, nil
 }
 
-// observeUntaken looks at the pods of volumes that no node agent has taken for a
-// while.
-func (r *Reconciler) observeUntaken(ctx context.Context, o observed) (map[string]untaken, error) {
-	found := map[string]untaken{}
-	for _, v := range o.volumes {
-		if !isUntaken(v) || o.now.Sub(v.CreationTimestamp.Time) < podLookInterval {
-			continue
-		}
-		pod := &corev1.Pod{}
-		err := r.Reader.Get(ctx, client.ObjectKey{Namespace: v.Spec.Pod.Namespace, Name: v.Spec.Pod.Name}, pod)
-		switch {
-		case err == nil:
-			found[v.Name] = explainUntaken(&v, pod)
-		case apierrors.IsNotFound(err):
-			found[v.Name] = explainUntaken(&v, nil)
-		default:
-			return nil, fmt.Errorf("getting pod %s/%s: %w", v.Spec.Pod.Namespace, v.Spec.Pod.Name, err)
-		}
-	}
-	return found, nil
-}
-
 // act carries out one step. Every action is idempotent: a crash between act and
 // report repeats it.
 func (r *Reconciler) act(ctx context.Context, o observed, s step) error {
@@ -326,28 +356,34 @@ func (r *Reconciler) act(ctx context.Context, o observed, s step) error {
 		return r.cleanUp(ctx, o)
 	case actStart:
 		controllerutil.AddFinalizer(o.restore, velerov1.RestoreExternalResourcesFinalizer)
+		r.completeSpec(o)
 		return nil
 	case actFail:
-		return errors.Join(r.cancel(ctx, uncanceled(o.volumes)), r.unmarkNamespaces(ctx, o.restore))
+		return errors.Join(r.cancel(ctx, uncanceled(o.volumes), s.message), r.unmarkNamespaces(ctx, o.restore))
 	case actRestoreItems:
 		return r.restoreItems(ctx, o, s.lastTry)
 	case actCancelVolumes:
-		return r.cancel(ctx, s.volumes)
+		return r.cancel(ctx, s.volumes, s.message)
 	case actFinish:
 		return r.finish(ctx, o)
+	case actFinishCanceled:
+		return r.finishCanceled(ctx, o)
 	default:
 		return nil
 	}
 }
 
-// cancel tells the node agents to stop volumes.
-func (r *Reconciler) cancel(ctx context.Context, volumes []velerov1.PodVolumeRestore) error {
-	for _, v := range volumes {
+// cancel tells the node agents to stop volumes, and why.
+func (r *Reconciler) cancel(ctx context.Context, volumes []velerov1.PodVolumeRestore, why string) error {
+	errs := make([]error, len(volumes))
+	workqueue.ParallelizeUntil(ctx, createWorkers, len(volumes), func(n int) {
+		v := volumes[n].DeepCopy()
 		before := v.DeepCopy()
 		v.Spec.Cancel = true
-		if err := r.Client.Patch(ctx, &v, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("canceling PodVolumeRestore %s: %w", v.Name, err)
+		v.Status.Message = cmp.Or(v.Status.Message, oneLine(why))
+		if err := r.Client.Patch(ctx, v, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
+			errs[n] = fmt.Errorf("canceling PodVolumeRestore %s: %w", v.Name, err)
 		}
-	}
-	return nil
+	})
+	return errors.Join(append(errs, ctx.Err())...)
 }

@@ -33,7 +33,7 @@ func waitForStorage(doing string, err error) error {
 // report turns the step and its error into phase and conditions. It is the only
 // writer of both.
 func report(r *velerov1.Restore, now time.Time, s step, err error) {
-	if s.action == actNothing && s.reason == "" || s.action == actCleanUp {
+	if s.action == actNothing && s.reason == "" || s.action == actCleanUp || r.DeletionTimestamp != nil && r.IsFinished() {
 		return
 	}
 	p := reporter{restore: r, now: metav1.Time{Time: now}}
@@ -93,6 +93,8 @@ func (p reporter) step(s step) {
 		p.end(velerov1.RestorePhaseFailedValidation, s.reason, s.message)
 	case actFail:
 		p.end(failedPhase(r), s.reason, s.message)
+	case actFinishCanceled:
+		p.end(velerov1.RestorePhaseFailed, s.reason, s.message)
 	case actStart:
 		r.Status.Phase = velerov1.RestorePhaseInProgress
 		r.Status.StartTimestamp = &p.now
@@ -107,6 +109,9 @@ func (p reporter) step(s step) {
 	case actFinish:
 		p.finish(s)
 	default:
+		if s.reason == velerov1.ReasonCanceling {
+			p.set(velerov1.ConditionCancelRequested, metav1.ConditionTrue, s.reason, s.message)
+		}
 		p.set(velerov1.ConditionVolumesMoved, metav1.ConditionFalse, s.reason, s.message)
 		p.set(velerov1.ConditionCompleted, metav1.ConditionUnknown, s.reason, "")
 	}

@@ -2,6 +2,7 @@ package restore
 
 import (
 	"errors"
+	"io"
 	"testing"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
@@ -70,6 +73,15 @@ func TestReport(t *testing.T) {
 			restore: restore(itemsRestored, func(r *velerov1.Restore) { r.Status.Errors = 1 }), step: step{action: actFinish},
 			wantPhase: velerov1.RestorePhasePartiallyFailed, wantCondition: velerov1.ConditionCompleted, wantReason: velerov1.ReasonPartiallyFailed,
 		},
+		"a cancellation that is being carried out says who asked": {
+			restore: restore(started), step: step{action: actCancelVolumes, reason: velerov1.ReasonCanceling, message: "canceled by ann"},
+			wantPhase: velerov1.RestorePhaseInProgress, wantCondition: velerov1.ConditionCancelRequested, wantReason: velerov1.ReasonCanceling,
+		},
+		"a canceled restore is Failed, whatever it has made": {
+			restore: restore(itemsRestored), step: step{action: actFinishCanceled, reason: velerov1.ReasonCanceled, message: "canceled by ann"},
+			wantPhase: velerov1.RestorePhaseFailed, wantCondition: velerov1.ConditionCompleted, wantReason: velerov1.ReasonCanceled,
+			wantFailure: "canceled by ann",
+		},
 		"a timeout is in the conditions": {
 			restore: restore(itemsRestored, func(r *velerov1.Restore) { r.Status.Errors = 1 }), step: step{action: actFinish, reason: velerov1.ReasonTimeout},
 			wantPhase: velerov1.RestorePhasePartiallyFailed, wantCondition: velerov1.ConditionVolumesMoved, wantReason: velerov1.ReasonTimeout,
@@ -107,36 +119,55 @@ func TestStorageThatWorksAgainIsForgotten(t *testing.T) {
 
 func TestPostponeReason(t *testing.T) {
 	t.Parallel()
-	pods := schema.GroupResource{Resource: "pods"}
+	pods, widgets := schema.GroupResource{Resource: "pods"}, schema.GroupKind{Group: "example.com", Kind: "Widget"}
+	terminating := apierrors.NewForbidden(pods, "db-0", errors.New("unable to create new content in namespace shop because it is being terminated"))
+	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
 	tests := map[string]struct {
-		err   error
-		isPod bool
-		want  string
+		err  error
+		kind schema.GroupVersionKind // of the item; a ConfigMap's by default
+		want string
 	}{
 		"a webhook that does not answer": {
-			err:   apierrors.NewInternalError(errors.New(`failed calling webhook "gate.podkeep.io": connect: connection refused`)),
-			isPod: true, want: velerov1.ReasonWebhookUnavailable,
+			err:  apierrors.NewInternalError(errors.New(`failed calling webhook "gate.podkeep.io": connect: connection refused`)),
+			kind: podKind, want: velerov1.ReasonWebhookUnavailable,
 		},
 		"our webhook does not know the restore yet": {
-			err:   apierrors.NewForbidden(pods, "db-0", errors.New(`admission webhook "gate.podkeep.io" denied the request: unknown restore`)),
-			isPod: true, want: velerov1.ReasonWebhookUnavailable,
+			err:  apierrors.NewForbidden(pods, "db-0", errors.New(`admission webhook "gate.podkeep.io" denied the request: unknown restore`)),
+			kind: podKind, want: velerov1.ReasonWebhookUnavailable,
 		},
 		"another webhook refuses for good": {
-			err:   apierrors.NewForbidden(pods, "db-0", errors.New(`admission webhook "policy.example.com" denied the request: no`)),
-			isPod: true,
+			err:  apierrors.NewForbidden(pods, "db-0", errors.New(`admission webhook "policy.example.com" denied the request: no`)),
+			kind: podKind,
 		},
-		"an object of another kind is not held up by its webhook": {
-			err: apierrors.NewInternalError(errors.New(`failed calling webhook "x": refused`)),
+		"a webhook of another kind may be restored itself, and wait for its pods": {
+			err: apierrors.NewInternalError(errors.New(`failed calling webhook "x": refused`)), want: velerov1.ReasonRetrying,
 		},
-		"an API server that is overloaded": {err: apierrors.NewTooManyRequests("slow down", 1), want: velerov1.ReasonRetrying},
-		"an API that is not served now":    {err: apierrors.NewServiceUnavailable("later"), want: velerov1.ReasonRetrying},
-		"an invalid object stays invalid":  {err: apierrors.NewBadRequest("no"), isPod: true},
+		"what our webhooks refuse of other kinds stays wrong": {
+			err: apierrors.NewForbidden(pods, "x", errors.New(`admission webhook "config.podkeep.io" denied the request: no`)),
+		},
+		"a namespace that is being deleted":   {err: terminating, want: velerov1.ReasonNamespaceTerminating},
+		"an API server that is overloaded":    {err: apierrors.NewTooManyRequests("slow down", 1), want: velerov1.ReasonRetrying},
+		"an API that is not served now":       {err: apierrors.NewServiceUnavailable("later"), want: velerov1.ReasonRetrying},
+		"an API server that is stopped":       {err: io.ErrUnexpectedEOF, want: velerov1.ReasonRetrying},
+		"an etcd that does not answer":        {err: apierrors.NewInternalError(errors.New("etcdserver: request timed out")), want: velerov1.ReasonRetrying},
+		"an object in the way that is gone":   {err: existingUnreadError{apierrors.NewNotFound(pods, "db-0")}, want: velerov1.ReasonRetrying},
+		"an invalid object stays invalid":     {err: apierrors.NewBadRequest("no"), kind: podKind},
+		"a namespace that is not there":       {err: apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "shop")},
+		"a kind of this restore comes soon":   {err: &meta.NoKindMatchError{GroupKind: widgets}, kind: widgets.WithVersion("v1"), want: velerov1.ReasonKindNotServed},
+		"another version of it does not":      {err: &meta.NoKindMatchError{GroupKind: widgets}, kind: widgets.WithVersion("v9")},
+		"nor does a kind that nobody defines": {err: &meta.NoKindMatchError{}, kind: schema.GroupVersionKind{Group: "x", Version: "v1", Kind: "X"}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if tc.kind.Empty() {
+				tc.kind = schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}
+			}
+			i := item{prepared: &unstructured.Unstructured{}}
+			i.prepared.SetGroupVersionKind(tc.kind)
+			p := &pass{definitions: []definition{{kind: widgets, versions: []string{"v1"}}}}
 
-			NewWithT(t).Expect(postponeReason(tc.err, tc.isPod)).To(Equal(tc.want))
+			NewWithT(t).Expect(p.postponeReason(i, tc.err)).To(Equal(tc.want))
 		})
 	}
 }
@@ -183,13 +214,20 @@ func TestExplainUntaken(t *testing.T) {
 			pod:  waitingPod(scheduled, gateState(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3}})),
 			want: untaken{message: "restore-wait of pod shop/db-0 has ended with exit code 3"},
 		},
+		"the node has no agent": {
+			pod: waitingPod(func(p *corev1.Pod) { p.Spec.NodeName = "n2" }),
+			want: untaken{message: "node-agent pod is not running in node n2, so nobody fills the volumes of pod shop/db-0; " +
+				"see the pods with the label role=node-agent in namespace velero"},
+		},
 		"volumes are being mounted": {pod: waitingPod(scheduled), want: untaken{message: "pod shop/db-0 is being prepared on node n1; see its events"}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			NewWithT(t).Expect(explainUntaken(&v, tc.pod)).To(Equal(tc.want))
+			agents := map[string]bool{"n1": true, "ended": false}
+
+			NewWithT(t).Expect(explainUntaken(&v, tc.pod, agents)).To(Equal(tc.want))
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -34,9 +35,12 @@ import (
 // Velero wrote. The webhook and the node agent are the test's.
 type world struct {
 	*WithT
+	plain      client.WithWatch // the API server without the webhook
+	clientset  kubernetes.Interface
 	client     client.Client
 	store      objectstore.Store
 	reconciler *Reconciler
+	commands   *fakeCommands
 
 	// webhook stands in for the restore gate; it may fail or do nothing.
 	webhook func(context.Context, *corev1.Pod) (*corev1.Pod, error)
@@ -54,7 +58,7 @@ func newWorld(t *testing.T) *world {
 	if _, ok := os.LookupEnv("KUBEBUILDER_ASSETS"); !ok {
 		t.Skip("KUBEBUILDER_ASSETS does not name a folder with kube-apiserver and etcd, so restores are not tried on an API server")
 	}
-	w := &world{WithT: NewWithT(t)}
+	w := &world{WithT: NewWithT(t), commands: &fakeCommands{}}
 	bucket := unpackFixture(t)
 	config := startAPIServer(t, w.WithT)
 	scheme := runtime.NewScheme()
@@ -62,7 +66,9 @@ func newWorld(t *testing.T) *world {
 	w.Expect(velerov1.AddToScheme(scheme)).To(Succeed())
 	plain, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	w.Expect(err).NotTo(HaveOccurred())
-	w.client = interceptor.NewClient(plain, interceptor.Funcs{Create: w.create})
+	w.plain = plain
+	w.clientset, err = kubernetes.NewForConfig(config)
+	w.Expect(err).NotTo(HaveOccurred())
 
 	w.store, err = objectstore.Open(t.Context(), location.Location{
 		Provider: location.ProviderFilesystem, Config: map[string]string{location.ConfigFilesystemPath: bucket},
@@ -70,12 +76,35 @@ func newWorld(t *testing.T) *world {
 	w.Expect(err).NotTo(HaveOccurred())
 	w.webhook = w.gate
 	w.reconciler = &Reconciler{
-		Client: w.client, Reader: w.client, Locations: w, Clock: clock.RealClock{}, Namespace: "velero",
+		Discovery: w.clientset.Discovery(), Commands: w.commands, Locations: w, Clock: clock.RealClock{}, Namespace: "velero",
 		Options: Options{ScratchDir: t.TempDir()},
 	}
+	w.intercept(interceptor.Funcs{})
 	w.Expect(w.reconciler.prepare()).To(Succeed())
 	w.importBackup(t, bucket)
 	return w
+}
+
+// part is a world of its own on the same API server and bucket.
+func (w *world) part(t *testing.T) *world {
+	t.Helper()
+	p := &world{WithT: NewWithT(t), plain: w.plain, clientset: w.clientset, store: w.store}
+	p.webhook = p.gate
+	p.reconciler = &Reconciler{
+		Discovery: w.reconciler.Discovery, Locations: p, Clock: clock.RealClock{}, Namespace: "velero", Options: w.reconciler.Options,
+	}
+	p.intercept(interceptor.Funcs{})
+	return p
+}
+
+// intercept lets a test see and spoil requests, before the webhook does.
+func (w *world) intercept(funcs interceptor.Funcs) {
+	w.client = interceptor.NewClient(interceptor.NewClient(w.plain, interceptor.Funcs{Create: w.create}), funcs)
+	w.reconciler.Client, w.reconciler.Reader = w.client, w.client
+}
+
+func requestFor(r *velerov1.Restore) ctrl.Request {
+	return ctrl.Request{NamespacedName: client.ObjectKeyFromObject(r)}
 }
 
 func startAPIServer(t *testing.T, g *WithT) *rest.Config {

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -15,8 +14,8 @@ import (
 
 func TestValidate(t *testing.T) {
 	t.Parallel()
-	complete := &velerov1.Backup{Status: velerov1.BackupStatus{Phase: velerov1.BackupPhaseCompleted}, Spec: velerov1.BackupSpec{StorageLocation: "default"}}
-	running := &velerov1.Backup{Status: velerov1.BackupStatus{Phase: velerov1.BackupPhaseInProgress}, Spec: velerov1.BackupSpec{StorageLocation: "default"}}
+	complete := &velerov1.Backup{ObjectMeta: metav1.ObjectMeta{Name: "nightly"}, Status: velerov1.BackupStatus{Phase: velerov1.BackupPhaseCompleted}, Spec: velerov1.BackupSpec{StorageLocation: "default"}}
+	running := &velerov1.Backup{ObjectMeta: metav1.ObjectMeta{Name: "nightly"}, Status: velerov1.BackupStatus{Phase: velerov1.BackupPhaseInProgress}, Spec: velerov1.BackupSpec{StorageLocation: "default"}}
 	available := &velerov1.BackupStorageLocation{}
 	unavailable := &velerov1.BackupStorageLocation{Status: velerov1.BackupStorageLocationStatus{
 		Phase: velerov1.BackupStorageLocationPhaseUnavailable, Message: "no\nroute",
@@ -55,24 +54,41 @@ func TestValidate(t *testing.T) {
 		"parallelism is not negative": {backup: complete, location: available, restore: func(r *velerov1.Restore) {
 			r.Spec.UploaderConfig = &velerov1.UploaderConfigForRestore{ParallelFilesDownload: -1}
 		}, want: []string{"spec.uploaderConfig.parallelFilesDownload"}},
-		"hooks are not there yet": {backup: complete, location: available, restore: func(r *velerov1.Restore) { r.Spec.Hooks.Resources = []velerov1.RestoreResourceHookSpec{{}} }, want: []string{"spec.hooks.resources: Unsupported value"}},
-		"nor are label selectors": {backup: complete, location: available, restore: func(r *velerov1.Restore) {
-			r.Spec.LabelSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
-		}, want: []string{"spec.labelSelector: Unsupported value"}},
-		"nor are resource filters": {backup: complete, location: available, restore: func(r *velerov1.Restore) {
-			r.Spec.IncludedResources = []string{"pods"}
+		"a hook has a command": {backup: complete, location: available, restore: func(r *velerov1.Restore) {
+			r.Spec.Hooks.Resources = []velerov1.RestoreResourceHookSpec{{PostHooks: []velerov1.RestoreResourceHook{{Exec: &velerov1.ExecRestoreHook{}}}}}
+		}, want: []string{"spec.hooks.resources[0].postHooks[0].exec.command: Required value"}},
+		"all filters are fine": {backup: complete, location: available, restore: func(r *velerov1.Restore) {
+			r.Spec.IncludedNamespaces = []string{"a", "b-*"}
+			r.Spec.IncludedResources = []string{"pods", "widgets.example.com"}
 			r.Spec.ExcludedResources = []string{"secrets"}
-		}, want: []string{"spec.includedResources", "spec.excludedResources"}},
-		"nor is a schedule":           {backup: complete, location: available, restore: func(r *velerov1.Restore) { r.Spec.ScheduleName = "daily" }, want: []string{"spec.scheduleName"}},
-		"nor is changing what exists": {backup: complete, location: available, restore: func(r *velerov1.Restore) { r.Spec.ExistingResourcePolicy = velerov1.PolicyTypeUpdate }, want: []string{"spec.existingResourcePolicy"}},
-		"nor are modifiers and the rest": {backup: complete, location: available, restore: func(r *velerov1.Restore) {
-			r.Spec.ResourceModifier = &corev1.TypedLocalObjectReference{}
+			r.Spec.OrLabelSelectors = []*metav1.LabelSelector{{MatchLabels: map[string]string{"a": "b"}}}
 			r.Spec.RestoreStatus = &velerov1.RestoreStatusSpec{}
 			r.Spec.RestorePVs = ptr.To(false)
 			r.Spec.PreserveNodePorts = ptr.To(true)
 			r.Spec.IncludeClusterResources = ptr.To(true)
+			r.Spec.ExistingResourcePolicy = velerov1.PolicyTypeUpdate
+		}},
+		"filters must make sense": {backup: complete, location: available, restore: func(r *velerov1.Restore) {
+			r.Spec.LabelSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
 			r.Spec.OrLabelSelectors = []*metav1.LabelSelector{{}}
-		}, want: []string{"spec.includeClusterResources", "spec.orLabelSelectors", "spec.restorePVs", "spec.restoreStatus", "spec.preserveNodePorts", "spec.resourceModifier"}},
+		}, want: []string{"spec.orLabelSelectors: Forbidden"}},
+		"what is never restored cannot be asked for": {backup: complete, location: available, restore: func(r *velerov1.Restore) {
+			r.Spec.IncludedResources = []string{"pods", "nodes", "backups.velero.io"}
+		}, want: []string{`spec.includedResources: Invalid value: "nodes"`, `spec.includedResources: Invalid value: "backups.velero.io"`}},
+		"an existing object is left or updated": {backup: complete, location: available, restore: func(r *velerov1.Restore) {
+			r.Spec.ExistingResourcePolicy = "replace"
+		}, want: []string{`spec.existingResourcePolicy: Unsupported value: "replace": supported values: "none", "update"`}},
+		"a timeout is not negative": {backup: complete, location: available, restore: func(r *velerov1.Restore) {
+			r.Spec.ItemOperationTimeout.Duration = -1
+		}, want: []string{"spec.itemOperationTimeout: Invalid value"}},
+		"a backup or a schedule, not both": {backup: complete, location: available, restore: func(r *velerov1.Restore) { r.Spec.ScheduleName = "daily" },
+			want: []string{"spec.scheduleName: Forbidden: must not be used together with backupName"}},
+		"the newest backup of a schedule": {backup: complete, location: available, restore: func(r *velerov1.Restore) {
+			r.Spec.BackupName, r.Spec.ScheduleName = "", "daily"
+		}},
+		"a schedule must have a backup": {restore: func(r *velerov1.Restore) {
+			r.Spec.BackupName, r.Spec.ScheduleName = "", "daily"
+		}, want: []string{`spec.scheduleName: Invalid value: "daily": no completed backup of this schedule`}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

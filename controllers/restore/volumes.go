@@ -10,13 +10,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/controllers/restore/items"
 	"github.com/podkeep/podkeep/internal/layout"
 )
 
 // restoreVolume carries out the decision about one persistent volume. A volume
-// without a restored claim is left out.
+// of a claim that is not restored is left out, unless it holds the only copy of
+// its data.
 func (p *pass) restoreVolume(ctx context.Context, i item) error {
 	pv := &corev1.PersistentVolume{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(i.archived.Object, pv); err != nil {
@@ -24,12 +24,45 @@ func (p *pass) restoreVolume(ctx context.Context, i item) error {
 		return nil
 	}
 	namespace, name, bound := items.ClaimOf(pv)
+	if bound {
+		restored, err := p.selection.restoresClaim(namespace, name)
+		if err != nil {
+			p.log.Error(i.entry("not restored", err))
+			return nil
+		}
+		bound = restored
+	}
+	if !bound {
+		return p.restoreUnclaimed(ctx, i, pv)
+	}
 	target := p.target.Namespaces.Target(namespace)
-	if !bound || !p.target.Namespaces.Selects(namespace) || p.unusable[target] {
-		p.log.Info("Leaving out item", "item", i.ref.String(), "reason", "no restored claim uses it")
+	if p.unusable[target] {
+		p.log.Info("Leaving out item", "item", i.ref.String(), "reason", "the namespace of its claim cannot be used")
 		return nil
 	}
-	facts, err := p.volumeFacts(ctx, pv, types.NamespacedName{Namespace: target, Name: name})
+	return p.restoreClaimed(ctx, i, pv, types.NamespacedName{Namespace: target, Name: name})
+}
+
+// restoreUnclaimed restores a volume that no restored claim uses, when it was to
+// be retained: its data may be nowhere else.
+func (p *pass) restoreUnclaimed(ctx context.Context, i item, pv *corev1.PersistentVolume) error {
+	reason := p.selection.leavesOut(i.ref, i.archived)
+	if reason == "" && pv.Spec.PersistentVolumeReclaimPolicy != corev1.PersistentVolumeReclaimRetain {
+		reason = "no restored claim uses it"
+	}
+	if reason != "" {
+		p.log.Info("Leaving out item", "item", i.ref.String(), "reason", reason)
+		return nil
+	}
+	i, _ = p.prepare(i) // no volume is left out here
+	if p.lacksClass(i) {
+		return nil
+	}
+	return p.enqueue(ctx, creation{item: i})
+}
+
+func (p *pass) restoreClaimed(ctx context.Context, i item, pv *corev1.PersistentVolume, claim types.NamespacedName) error {
+	facts, err := p.volumeFacts(ctx, pv, claim)
 	if err != nil {
 		return err
 	}
@@ -54,9 +87,11 @@ func (p *pass) isOurVolume(f items.VolumeFacts) bool {
 func (p *pass) executeVolume(ctx context.Context, i item, f items.VolumeFacts, d items.VolumeDecision) error {
 	switch {
 	case d.Action == items.VolumeRestore:
-		i.prepared, _ = p.target.Prepare(i.archived) // no volume is left out here
-		_, err := p.ensure(ctx, i)
-		return err
+		i, _ = p.prepare(i) // no volume is left out here
+		if p.lacksClass(i) {
+			return nil
+		}
+		return p.enqueue(ctx, creation{item: i})
 	case d.Action == items.VolumeRelease:
 		if err := p.releaseVolume(ctx, f.Existing); err != nil {
 			return err
@@ -73,7 +108,14 @@ func (p *pass) executeVolume(ctx context.Context, i item, f items.VolumeFacts, d
 }
 
 func (p *pass) volumeFacts(ctx context.Context, pv *corev1.PersistentVolume, claim types.NamespacedName) (items.VolumeFacts, error) {
-	f := items.VolumeFacts{Archived: pv, Data: p.dataOf(pv), Claim: claim, Provisioner: p.classes[pv.Spec.StorageClassName]}
+	f := items.VolumeFacts{Archived: pv, Data: p.data.of(pv), Claim: claim, Class: pv.Spec.StorageClassName, Untouchable: !p.selection.touchesVolumes()}
+	if class, ok := p.target.StorageClasses[f.Class]; ok {
+		f.ClassChanged, f.Class = true, class
+	}
+	f.Provisioner = p.classes[f.Class]
+	if wanted := p.restore.Spec.RestorePVs; wanted != nil && !*wanted && f.Data == items.DataSnapshot {
+		f.Data = items.DataLeftOut
+	}
 
 	existing := &corev1.PersistentVolume{}
 	switch err := p.Reader.Get(ctx, client.ObjectKey{Name: pv.Name}, existing); {
@@ -101,52 +143,4 @@ func (p *pass) releaseVolume(ctx context.Context, pv *corev1.PersistentVolume) e
 		return fmt.Errorf("releasing PersistentVolume %s: %w", pv.Name, err)
 	}
 	return nil
-}
-
-// finishVolumes gives the volumes that were provisioned for restored claims the
-// reclaim policy and the labels of those they replace. It is best effort: what
-// fails is a warning.
-func (r *Reconciler) finishVolumes(ctx context.Context, restore *velerov1.Restore, infos layout.VolumeInfoList) []string {
-	var warnings []string
-	namespaces := items.Namespaces{Included: restore.Spec.IncludedNamespaces, Excluded: restore.Spec.ExcludedNamespaces, Mapping: restore.Spec.NamespaceMapping}
-	for _, info := range infos {
-		if info.PVInfo == nil || info.PVCName == "" || info.BackupMethod != layout.BackupMethodPodVolumeBackup || !namespaces.Selects(info.PVCNamespace) {
-			continue
-		}
-		claim := types.NamespacedName{Namespace: namespaces.Target(info.PVCNamespace), Name: info.PVCName}
-		if err := r.finishVolume(ctx, restore, claim, *info.PVInfo); err != nil {
-			warnings = append(warnings, fmt.Sprintf("the volume of claim %s keeps its own reclaim policy and labels: %s", claim, oneLine(err.Error())))
-		}
-	}
-	return warnings
-}
-
-func (r *Reconciler) finishVolume(ctx context.Context, restore *velerov1.Restore, key types.NamespacedName, info layout.PVInfo) error {
-	claim := &corev1.PersistentVolumeClaim{}
-	if err := r.Reader.Get(ctx, key, claim); err != nil {
-		return client.IgnoreNotFound(err)
-	}
-	if claim.Labels[velerov1.RestoreNameLabel] != velerov1.ValidLabelValue(restore.Name) || claim.Spec.VolumeName == "" {
-		return nil // not restored here, or not bound
-	}
-	pv := &corev1.PersistentVolume{}
-	if err := r.Reader.Get(ctx, client.ObjectKey{Name: claim.Spec.VolumeName}, pv); err != nil {
-		return client.IgnoreNotFound(err)
-	}
-	before := pv.DeepCopy()
-	setVolumeInfo(pv, info)
-	return r.Client.Patch(ctx, pv, client.MergeFrom(before))
-}
-
-// setVolumeInfo changes a volume to what is remembered of the one it replaces.
-func setVolumeInfo(pv *corev1.PersistentVolume, info layout.PVInfo) {
-	if info.ReclaimPolicy != "" {
-		pv.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimPolicy(info.ReclaimPolicy)
-	}
-	for key, value := range info.Labels {
-		if pv.Labels == nil {
-			pv.Labels = map[string]string{}
-		}
-		pv.Labels[key] = value
-	}
 }

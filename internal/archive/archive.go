@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -71,6 +73,15 @@ type itemPath struct {
 	name      string
 }
 
+// check keeps a path to one element per field.
+func (p itemPath) check() error {
+	err := errors.Join(checkElement("resource", p.resource.String()), checkElement("name", p.name))
+	if p.namespace != "" {
+		err = errors.Join(err, checkElement("namespace", p.namespace))
+	}
+	return err
+}
+
 // parsePath takes an entry name apart. ok is false for entries that are not
 // items in the unversioned layout: metadata, and the copies by version.
 func parsePath(name string) (p itemPath, ok bool) {
@@ -95,10 +106,24 @@ func parsePath(name string) (p itemPath, ok bool) {
 	}
 }
 
+// maxElementBytes is the longest resource, namespace or name. Velero unpacks an
+// archive into files called "<name>.json", and file systems have names of up to
+// 255 bytes: a longer one would make it refuse the whole archive.
+const maxElementBytes = 255 - len(itemSuffix)
+
 // checkElement accepts what can be one element of a path.
 func checkElement(field, value string) error {
-	if value == "." || strings.Contains(value, "/") || !fs.ValidPath(value) {
-		return fmt.Errorf("%w: %s: Invalid value: %q: must be one path element", ErrBadItem, field, value)
+	if value == "." || strings.Contains(value, "/") || !fs.ValidPath(value) || !isLegible(value) {
+		return fmt.Errorf("%w: %s: Invalid value: %q: must be one path element, without control characters", ErrBadItem, field, value)
+	}
+	if len(value) > maxElementBytes {
+		return fmt.Errorf("%w: %s: Invalid value: %q…: must not have more than %d bytes", ErrBadItem, field, value[:50], maxElementBytes)
 	}
 	return nil
+}
+
+// isLegible reports whether a name can be shown to people. The API server takes no
+// other names; an archive may have them.
+func isLegible(name string) bool {
+	return utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
 }

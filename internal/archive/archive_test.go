@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -146,6 +147,10 @@ func TestWriterRefusesItems(t *testing.T) {
 		"no name":                   item(pods, "shop", ""),
 		"a namespace that leads up": item(pods, "..", "a"),
 		"a resource with a slash":   item(schema.GroupResource{Resource: "pods/status"}, "shop", "a"),
+		"a name with NUL":           item(pods, "shop", "a\x00"),
+		"a name of two lines":       item(pods, "shop", "a\nb"),
+		"a name that is no text":    item(pods, "shop", "a\xff"),
+		"a name too long for files": item(pods, "shop", strings.Repeat("n", maxElementBytes+1)),
 		"no version":                item(pods, "shop", "a", func(i *Item) { i.Version = "" }),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -167,7 +172,7 @@ func TestWriterRefusesItems(t *testing.T) {
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
-	long := strings.Repeat("n", 253) // the longest name Kubernetes allows
+	long := strings.Repeat("n", maxElementBytes)
 	e := extract(t, write(t,
 		item(pods, "shop", "web"), item(pods, "bank", "z"), item(pods, "shop", "db"), item(pods, "shop", long),
 		item(roles, "", "system:node"), item(roles, "", "admin"),
@@ -279,6 +284,16 @@ func TestExtractRefuses(t *testing.T) {
 		"more entries than allowed":    {data: whole, limits: Limits{MaxItems: 3}, want: ErrTooLarge, wantText: "3 entries"},
 		"an entry beyond the limit":    {data: whole, limits: Limits{MaxItemBytes: 10}, want: ErrTooLarge, wantText: "more than 10"},
 		"more bytes than the limit":    {data: whole, limits: Limits{MaxTotalBytes: 100}, want: ErrTooLarge, wantText: "100 bytes in all"},
+		"more kinds than allowed":      {data: tarball(t, version, good, entry{name: "resources/secrets/cluster/a.json"}), limits: Limits{MaxResources: 1}, want: ErrTooLarge, wantText: "1 kinds"},
+		"a name with a line break":     {data: tarball(t, version, entry{name: "resources/pods/namespaces/shop/a\nb.json"}), want: ErrUnsafe, wantText: `a\nb`},
+		"a name with an escape":        {data: tarball(t, version, entry{name: "resources/pods/namespaces/shop/\x1b[2J.json"}), want: ErrUnsafe, wantText: `\x1b`},
+		"a name that is no text":       {data: tarball(t, version, entry{name: "resources/pods/namespaces/shop/\xff.json"}), want: ErrUnsafe, wantText: `\xff`},
+		"a name too long for files":    {data: tarball(t, version, entry{name: "resources/pods/namespaces/shop/" + strings.Repeat("x", 300) + ".json"}), want: ErrUnsafe, wantText: "250 bytes"},
+		"a namespace too long":         {data: tarball(t, version, entry{name: "resources/pods/namespaces/" + strings.Repeat("x", 300) + "/a.json"}), want: ErrUnsafe, wantText: "250 bytes"},
+		"a path of 100 000 bytes":      {data: tarball(t, version, entry{name: "resources/pods/namespaces/" + strings.Repeat("x", 100_000) + "/a.json"}), want: ErrUnsafe, wantText: "…"},
+		"a folder of folders":          {data: tarball(t, version, entry{name: strings.Repeat("../", 5000) + "x"}), want: ErrUnsafe, wantText: "…"},
+		"a fifo":                       {data: tarball(t, version, entry{name: "x", typ: tar.TypeFifo}), want: ErrUnsafe},
+		"a backslash path upwards":     {data: tarball(t, version, entry{name: "..\\..\\x\x7f", body: "x"}), want: ErrUnsafe},
 		"a path element that is a dot": {data: tarball(t, version, entry{name: "resources/./cluster/a.json"}), want: ErrUnsafe},
 	}
 	for name, tc := range tests {
@@ -334,12 +349,121 @@ func TestCloseRemovesTheDirectory(t *testing.T) {
 	g.Expect(filesUnder(t, dir)).To(BeEmpty())
 }
 
+// What cannot be an object is an error of that object, not of the archive.
+func TestReadRefusesHostileItems(t *testing.T) {
+	t.Parallel()
+	begin := `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","namespace":"shop"},"x":`
+	for name, tc := range map[string]struct {
+		content string
+		want    error
+	}{
+		"deep nesting":               {begin + strings.Repeat("[", 2000), ErrTooLarge},
+		"deep and closed":            {begin + strings.Repeat("[", 2000) + strings.Repeat("]", 2000) + "}", ErrTooLarge},
+		"many small values":          {begin + "[" + strings.Repeat("{},", 5_000_000) + "{}]}", ErrTooLarge},
+		"one large field":            {begin + `"` + strings.Repeat("x", 9<<20) + `"}`, ErrTooLarge},
+		"a list":                     {"[]", ErrCorrupt},
+		"a list of objects":          {`{"apiVersion":"v1","kind":"List","items":[]}`, ErrCorrupt},
+		"a name that is a number":    {`{"apiVersion":"v1","kind":"Pod","metadata":{"name":1,"namespace":"shop"}}`, ErrCorrupt},
+		"metadata that is a string":  {`{"apiVersion":"v1","kind":"Pod","metadata":"a"}`, ErrCorrupt},
+		"a kind that is a list":      {`{"apiVersion":"v1","kind":["Pod"],"metadata":{"name":"a","namespace":"shop"}}`, ErrCorrupt},
+		"NUL in the name":            {`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a\u0000","namespace":"shop"}}`, ErrCorrupt},
+		"nothing":                    {"", ErrCorrupt},
+		"two objects":                {begin + "1}" + begin + "1}", ErrCorrupt},
+		"bytes that are no text":     {"\xff\xfe\x00", ErrCorrupt},
+		"a name of a thousand bytes": {`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"` + strings.Repeat("x", 100_000) + `","namespace":"shop"}}`, ErrCorrupt},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+			e := extract(t, tarball(t, version,
+				entry{name: "resources/pods/namespaces/shop/a.json", body: tc.content},
+				entry{name: "resources/pods/namespaces/shop/b.json", body: string(object("shop", "b"))}))
+
+			_, err := e.Item(pods, "shop", "a").Read()
+
+			g.Expect(err).To(MatchError(tc.want))
+			g.Expect(len(err.Error())).To(BeNumerically("<", 2000))
+			_, err = e.Item(pods, "shop", "b").Read()
+			g.Expect(err).NotTo(HaveOccurred(), "the next item is not affected")
+		})
+	}
+}
+
+func TestNamesOfOneFolderAreBounded(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	e, err := Extract(bytes.NewReader(write(t, item(pods, "shop", "aaaaaaaa"), item(pods, "shop", "bbbbbbbb"))), t.TempDir(), Limits{MaxNameBytes: 10})
+	g.Expect(err).NotTo(HaveOccurred())
+	t.Cleanup(func() { _ = e.Close() })
+
+	for _, err = range e.Items(pods) {
+	}
+
+	g.Expect(err).To(And(MatchError(ErrTooLarge), MatchError(ContainSubstring("10 bytes"))))
+}
+
+// zeros is a tar file without an end: entries of zeros, whose sizes and names are
+// all right.
+func zeros(t *testing.T, entryBytes int64, entries int) []byte {
+	t.Helper()
+	g := NewWithT(t)
+	var b bytes.Buffer
+	zw, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+	g.Expect(err).NotTo(HaveOccurred())
+	tw := tar.NewWriter(zw)
+	content := make([]byte, entryBytes)
+	for i := range entries {
+		g.Expect(tw.WriteHeader(&tar.Header{Name: fmt.Sprintf("resources/pods/v1-preferredversion/cluster/%d.json", i), Size: entryBytes, Typeflag: tar.TypeReg})).To(Succeed())
+		_, err := tw.Write(content)
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	g.Expect(errors.Join(tw.Close(), zw.Close())).To(Succeed())
+	return b.Bytes()
+}
+
+func TestBombIsRefusedByItsRatio(t *testing.T) {
+	g := NewWithT(t)
+	data := zeros(t, 30<<20, 40)
+	dir := t.TempDir()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+
+	_, err := Extract(bytes.NewReader(data), dir, Limits{})
+
+	runtime.ReadMemStats(&after)
+	g.Expect(err).To(And(MatchError(ErrTooLarge), MatchError(ContainSubstring("200 times"))))
+	g.Expect(after.TotalAlloc-before.TotalAlloc).To(BeNumerically("<", 8<<20), "allocated in all")
+	g.Expect(filesUnder(t, dir)).To(BeEmpty())
+}
+
+// Memory does not grow with the number of entries.
+func TestManyTinyEntriesTakeLittleMemory(t *testing.T) {
+	g := NewWithT(t)
+	const entries = 100_000
+	data := zeros(t, 0, entries)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+
+	_, err := Extract(bytes.NewReader(data), t.TempDir(), Limits{MaxItems: entries - 1})
+
+	runtime.ReadMemStats(&after)
+	g.Expect(err).To(MatchError(ErrTooLarge))
+	g.Expect(after.TotalAlloc-before.TotalAlloc).To(BeNumerically("<", 1500*entries), "garbage included, per entry")
+	g.Expect(after.HeapAlloc).To(BeNumerically("<", before.HeapAlloc+64<<20))
+}
+
 // An archive of a stranger may be refused, but nothing outside of the directory
 // is touched, and what is taken can be read.
 func FuzzExtract(f *testing.F) {
 	f.Add(write(f, item(pods, "shop", "a"), item(roles, "", "system:x")))
 	f.Add(tarball(f, version, entry{name: "../x", body: "x"}))
 	f.Add(tarball(f, version, entry{name: "resources/pods", typ: tar.TypeSymlink, link: "/"}))
+	f.Add(tarball(f, version, entry{name: "resources/pods/cluster/a\n\x1b.json"}, entry{name: "/etc/passwd"}))
+	f.Add(tarball(f, version, entry{name: "x", typ: tar.TypeLink, link: "/etc/passwd"}))
+	f.Add(tarball(f, version, entry{name: "resources/pods/cluster/a.json", body: strings.Repeat("[", 500)}))
+	f.Add(tarball(f, version, entry{name: "resources/pods/cluster/" + strings.Repeat("x", 260) + ".json"}))
+	f.Add(tarball(f, entry{name: versionEntry, body: "2"}))
+	f.Add([]byte("\x1f\x8b"))
 	f.Add(tarball(f, version, entry{name: "resources/a/cluster/b.json"}, entry{name: "resources/a/cluster/b.json/c.json"}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		g := NewWithT(t)
@@ -348,7 +472,9 @@ func FuzzExtract(f *testing.F) {
 		g.Expect(os.Mkdir(dir, 0o700)).To(Succeed())
 
 		e, err := Extract(bytes.NewReader(data), dir, Limits{MaxItems: 100, MaxItemBytes: 1 << 16, MaxTotalBytes: 1 << 20})
-		if err == nil {
+		if err != nil {
+			g.Expect(errors.Is(err, ErrCorrupt) || errors.Is(err, ErrUnsafe) || errors.Is(err, ErrVersion) || errors.Is(err, ErrTooLarge)).To(BeTrue(), err.Error())
+		} else {
 			for _, gr := range e.Resources() {
 				for ref, err := range e.Items(gr) {
 					g.Expect(err).NotTo(HaveOccurred())

@@ -42,6 +42,20 @@ type Limits struct {
 	// MaxTotalBytes is the size of all entries, not compressed. The default is
 	// 32 GiB.
 	MaxTotalBytes int64
+
+	// MaxRatio is how many times its compressed size an archive may be, beyond
+	// the first GiB. The default is 200: items compress to a twentieth, many that
+	// are alike to a hundredth, and a bomb to a thousandth.
+	MaxRatio int64
+
+	// MaxResources is the number of kinds. The default is 20 000; a cluster with all
+	// there is has some thousands.
+	MaxResources int
+
+	// MaxNameBytes is the size of the names in one folder, and of the namespaces of
+	// one resource, which are in memory when they are listed. The default is 64 MiB,
+	// about a million names.
+	MaxNameBytes int64
 }
 
 func (l Limits) withDefaults() Limits {
@@ -54,8 +68,20 @@ func (l Limits) withDefaults() Limits {
 	if l.MaxTotalBytes == 0 {
 		l.MaxTotalBytes = 32 << 30
 	}
+	if l.MaxRatio == 0 {
+		l.MaxRatio = 200
+	}
+	if l.MaxResources == 0 {
+		l.MaxResources = 20_000
+	}
+	if l.MaxNameBytes == 0 {
+		l.MaxNameBytes = 64 << 20
+	}
 	return l
 }
+
+// freeBytes is how large an archive may become whatever its ratio.
+const freeBytes = 1 << 30
 
 // Extract reads an archive into a new directory under dir, which must exist, and
 // which the caller removes with Close. It touches nothing else, and leaves
@@ -81,24 +107,36 @@ func extractInto(r io.Reader, scratch string, limits Limits) (*Extracted, error)
 	if err != nil {
 		return nil, err
 	}
-	x := &extraction{root: root, limits: limits, folders: map[string]bool{}, resources: map[schema.GroupResource]bool{}}
-	if err := x.run(r); err != nil {
+	x := &extraction{root: root, limits: limits, input: &countingReader{reader: r}, resources: map[schema.GroupResource]bool{}}
+	if err := x.run(); err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
-	return &Extracted{root: root, directory: scratch, resources: x.sortedResources()}, nil
+	return &Extracted{root: root, directory: scratch, resources: x.sortedResources(), maxNameBytes: limits.MaxNameBytes}, nil
 }
 
 // extraction is one run of Extract.
 type extraction struct {
 	root    *os.Root
 	limits  Limits
+	input   *countingReader // compressed
 	items   int
 	bytes   int64
 	version string
 
-	// folders are those made so far, one per resource and namespace.
-	folders   map[string]bool
+	folder    string // the last one made
 	resources map[schema.GroupResource]bool
+}
+
+// countingReader counts what has been read.
+type countingReader struct {
+	reader io.Reader
+	bytes  int64
+}
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	n, err := r.reader.Read(p)
+	r.bytes += int64(n)
+	return n, err
 }
 
 func (x *extraction) sortedResources() []schema.GroupResource {
@@ -107,8 +145,8 @@ func (x *extraction) sortedResources() []schema.GroupResource {
 	})
 }
 
-func (x *extraction) run(r io.Reader) error {
-	zr, err := gzip.NewReader(r)
+func (x *extraction) run() error {
+	zr, err := gzip.NewReader(x.input)
 	if err != nil {
 		return damaged(err)
 	}
@@ -146,11 +184,13 @@ func (x *extraction) entry(header *tar.Header, content io.Reader) error {
 	}
 	switch {
 	case !fs.ValidPath(name) || name == ".":
-		return fmt.Errorf("%w: %q leads out of the archive", ErrUnsafe, header.Name)
+		return fmt.Errorf("%w: %q leads out of the archive", ErrUnsafe, shorten(header.Name))
+	case !isLegible(name):
+		return fmt.Errorf("%w: %q has control characters", ErrUnsafe, shorten(header.Name))
 	case header.Typeflag == tar.TypeDir:
 		return nil
 	case header.Typeflag != tar.TypeReg:
-		return fmt.Errorf("%w: %q is not a plain file (type %q)", ErrUnsafe, header.Name, header.Typeflag)
+		return fmt.Errorf("%w: %q is not a plain file (type %q)", ErrUnsafe, shorten(header.Name), header.Typeflag)
 	}
 	if err := x.count(header); err != nil {
 		return err
@@ -162,7 +202,19 @@ func (x *extraction) entry(header *tar.Header, content io.Reader) error {
 	if !ok {
 		return nil
 	}
+	if err := p.check(); err != nil {
+		return fmt.Errorf("%w: %q: %w", ErrUnsafe, shorten(header.Name), err)
+	}
 	return x.write(p, content)
+}
+
+// shorten keeps a name from filling a message: it may have a megabyte.
+func shorten(name string) string {
+	const most = 300
+	if len(name) <= most {
+		return name
+	}
+	return name[:most] + "…"
 }
 
 // count keeps the limits.
@@ -173,9 +225,11 @@ func (x *extraction) count(header *tar.Header) error {
 	case x.items > x.limits.MaxItems:
 		return fmt.Errorf("%w: more than %d entries", ErrTooLarge, x.limits.MaxItems)
 	case header.Size > x.limits.MaxItemBytes:
-		return fmt.Errorf("%w: %q has %d bytes, more than %d", ErrTooLarge, header.Name, header.Size, x.limits.MaxItemBytes)
+		return fmt.Errorf("%w: %q has %d bytes, more than %d", ErrTooLarge, shorten(header.Name), header.Size, x.limits.MaxItemBytes)
 	case x.bytes > x.limits.MaxTotalBytes:
 		return fmt.Errorf("%w: more than %d bytes in all", ErrTooLarge, x.limits.MaxTotalBytes)
+	case x.bytes > freeBytes && x.bytes/x.limits.MaxRatio > x.input.bytes:
+		return fmt.Errorf("%w: more than %d times its compressed size", ErrTooLarge, x.limits.MaxRatio)
 	}
 	return nil
 }
@@ -207,12 +261,10 @@ func (x *extraction) checkVersion() error {
 // up to 255.
 func (x *extraction) write(p itemPath, content io.Reader) error {
 	folder := path.Join(p.resource.String(), folderOf(p.namespace))
-	if !x.folders[folder] {
-		if err := x.root.MkdirAll(folder, directoryMode); err != nil {
-			return fmt.Errorf("extracting %s: %w", folder, err)
+	if folder != x.folder {
+		if err := x.makeFolder(p.resource, folder); err != nil {
+			return err
 		}
-		x.folders[folder] = true
-		x.resources[p.resource] = true
 	}
 	name := path.Join(folder, p.name)
 	file, err := x.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
@@ -227,6 +279,20 @@ func (x *extraction) write(p itemPath, content io.Reader) error {
 		return damaged(source.err)
 	case err != nil:
 		return fmt.Errorf("extracting %s: %w", name, err)
+	}
+	return nil
+}
+
+// makeFolder makes the folder of a resource and namespace, unless it is there:
+// usually the items of a folder follow each other.
+func (x *extraction) makeFolder(resource schema.GroupResource, folder string) error {
+	if err := x.root.MkdirAll(folder, directoryMode); err != nil {
+		return fmt.Errorf("extracting %s: %w", folder, err)
+	}
+	x.folder = folder
+	x.resources[resource] = true
+	if len(x.resources) > x.limits.MaxResources {
+		return fmt.Errorf("%w: more than %d kinds", ErrTooLarge, x.limits.MaxResources)
 	}
 	return nil
 }

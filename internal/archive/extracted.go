@@ -3,6 +3,7 @@ package archive
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"os"
@@ -12,14 +13,17 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/podkeep/podkeep/internal/jsonbound"
 )
 
 // Extracted is an archive that lies in a scratch directory. It is safe for
 // concurrent use until Close.
 type Extracted struct {
-	root      *os.Root
-	directory string
-	resources []schema.GroupResource
+	root         *os.Root
+	directory    string
+	resources    []schema.GroupResource
+	maxNameBytes int64
 }
 
 // ItemRef is one object of an extracted archive, not yet read.
@@ -38,7 +42,7 @@ func (e *Extracted) Resources() []schema.GroupResource {
 }
 
 // Namespaces returns the namespaces in which the archive has objects of a
-// resource, sorted.
+// resource, sorted. It returns ErrTooLarge for more than Limits.MaxNameBytes.
 func (e *Extracted) Namespaces(resource schema.GroupResource) ([]string, error) {
 	names, err := e.names(path.Join(resource.String(), namespacesFolder))
 	if err != nil {
@@ -48,7 +52,8 @@ func (e *Extracted) Namespaces(resource schema.GroupResource) ([]string, error) 
 }
 
 // Items yields the objects of a resource: first those without a namespace, then
-// by namespace, each sorted by name. After an error it ends.
+// by namespace, each sorted by name. After an error, which is ErrTooLarge for a
+// folder of more than Limits.MaxNameBytes, it ends.
 func (e *Extracted) Items(resource schema.GroupResource) iter.Seq2[ItemRef, error] {
 	return func(yield func(ItemRef, error) bool) {
 		namespaces, err := e.Namespaces(resource)
@@ -62,6 +67,12 @@ func (e *Extracted) Items(resource schema.GroupResource) iter.Seq2[ItemRef, erro
 			}
 		}
 	}
+}
+
+// ItemsIn yields the objects of a resource in one namespace, sorted by name; "" is
+// for those without a namespace. After an error it ends.
+func (e *Extracted) ItemsIn(resource schema.GroupResource, namespace string) iter.Seq2[ItemRef, error] {
+	return func(yield func(ItemRef, error) bool) { e.yieldFolder(resource, namespace, yield) }
 }
 
 func (e *Extracted) yieldFolder(resource schema.GroupResource, namespace string, yield func(ItemRef, error) bool) bool {
@@ -84,6 +95,9 @@ func (e *Extracted) Item(resource schema.GroupResource, namespace, name string) 
 	return ItemRef{GroupResource: resource, Namespace: namespace, Name: name, root: e.root}
 }
 
+// namesAtOnce is how many names are read between two looks at the limit.
+const namesAtOnce = 10_000
+
 // names lists a folder, sorted. A folder that does not exist is empty.
 func (e *Extracted) names(folder string) ([]string, error) {
 	file, err := e.root.Open(folder)
@@ -93,9 +107,29 @@ func (e *Extracted) names(folder string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := file.Readdirnames(-1)
+	names, err := e.readNames(file)
 	slices.Sort(names)
 	return names, errors.Join(err, file.Close())
+}
+
+func (e *Extracted) readNames(folder *os.File) ([]string, error) {
+	var names []string
+	var size int64
+	for {
+		more, err := folder.Readdirnames(namesAtOnce)
+		for _, name := range more {
+			size += int64(len(name))
+		}
+		names = append(names, more...)
+		switch {
+		case errors.Is(err, io.EOF):
+			return names, nil
+		case err != nil:
+			return nil, err
+		case size > e.maxNameBytes:
+			return nil, fmt.Errorf("%w: the names in one folder have more than %d bytes", ErrTooLarge, e.maxNameBytes)
+		}
+	}
 }
 
 // Close removes the directory. It is safe to call it twice.
@@ -111,9 +145,14 @@ func (i ItemRef) String() string {
 	return i.GroupResource.String() + " " + i.Namespace + "/" + i.Name
 }
 
+// itemLimits bound what is decoded. An object of etcd, which has up to 1.5 MiB,
+// may have 500 000 values; the largest of an extension API server has the size
+// of an entry.
+var itemLimits = jsonbound.Limits{MaxBytes: 32 << 20, MaxStringBytes: 8 << 20, MaxDepth: 1000, MaxMemoryBytes: 128 << 20}
+
 // Read reads the object. It returns ErrCorrupt when the content is not an object
 // of that namespace and name, so that a decision made by name holds for what is
-// read.
+// read, and ErrTooLarge for an object that needs too much memory.
 func (i ItemRef) Read() (*unstructured.Unstructured, error) {
 	if err := i.check(); err != nil {
 		return nil, err
@@ -122,22 +161,21 @@ func (i ItemRef) Read() (*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %s from the archive: %w", i, err)
 	}
+	if err := jsonbound.Check(b, itemLimits); err != nil {
+		return nil, fmt.Errorf("reading %s from the archive: %w: %w", i, ErrTooLarge, err)
+	}
 	u := &unstructured.Unstructured{}
 	if err := u.UnmarshalJSON(b); err != nil {
 		return nil, fmt.Errorf("reading %s from the archive: %w: %w", i, ErrCorrupt, err)
 	}
 	if u.GetNamespace() != i.Namespace || u.GetName() != i.Name {
 		return nil, fmt.Errorf("reading %s from the archive: %w: the object is called %q",
-			i, ErrCorrupt, strings.TrimPrefix(u.GetNamespace()+"/"+u.GetName(), "/"))
+			i, ErrCorrupt, shorten(strings.TrimPrefix(u.GetNamespace()+"/"+u.GetName(), "/")))
 	}
 	return u, nil
 }
 
 // check keeps a reference made by Item to one element per field.
 func (i ItemRef) check() error {
-	err := errors.Join(checkElement("resource", i.GroupResource.String()), checkElement("name", i.Name))
-	if i.Namespace != "" {
-		err = errors.Join(err, checkElement("namespace", i.Namespace))
-	}
-	return err
+	return itemPath{resource: i.GroupResource, namespace: i.Namespace, name: i.Name}.check()
 }

@@ -61,15 +61,7 @@ func (w *Writer) Add(item Item) error {
 }
 
 func (i Item) check() error {
-	err := errors.Join(
-		checkElement("resource", i.GroupResource.String()),
-		checkElement("version", i.Version),
-		checkElement("name", i.Name),
-	)
-	if i.Namespace != "" {
-		err = errors.Join(err, checkElement("namespace", i.Namespace))
-	}
-	return err
+	return errors.Join(itemPath{resource: i.GroupResource, namespace: i.Namespace, name: i.Name}.check(), checkElement("version", i.Version))
 }
 
 func (w *Writer) write(name string, content []byte) error {

@@ -2,11 +2,18 @@ package describe
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
 
 	. "github.com/onsi/gomega"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/layout"
+)
+
+var (
+	brief   = Look{Command: "podkeep"}
+	verbose = Look{Command: "podkeep -n backups", Details: true}
 )
 
 func backupInputs() map[string]BackupInput {
@@ -15,26 +22,41 @@ func backupInputs() map[string]BackupInput {
 		volumeBackup("web-1", "data", moving), volumeBackup("web-2", "data", waiting),
 		volumeBackup("db-0", "data", failed("repository password is wrong")),
 	}
+	deletions := []velerov1.DeleteBackupRequest{deletion(9, "storage is read-only"), deletion(5)}
 	return map[string]BackupInput{
-		"backup-without-volumes":  {Backup: completedBackup()},
-		"backup-completed":        {Backup: completedBackup(), Volumes: mixed[:2]},
-		"backup-completed-detail": {Backup: completedBackup(), Volumes: mixed[:2], Details: true},
-		"backup-partially-failed": {Backup: completedBackup(partiallyFailed), Volumes: append(mixed[:2:2], mixed[4])},
-		"backup-in-progress":      {Backup: completedBackup(inProgress), Volumes: mixed, Details: true},
-		"backup-rejected":         {Backup: completedBackup(rejected)},
-		"backup-every-field":      {Backup: completedBackup(everyField), Volumes: mixed[:1]},
-		"backup-new":              {Backup: completedBackup(func(b *velerov1.Backup) { b.Status = velerov1.BackupStatus{} })},
+		"backup-without-volumes":  {Look: brief, Backup: completedBackup()},
+		"backup-completed":        {Look: brief, Backup: completedBackup(), Volumes: mixed[:2]},
+		"backup-completed-detail": {Look: verbose, Backup: completedBackup(), Volumes: mixed[:2], Files: backupFiles()},
+		"backup-partially-failed": {Look: brief, Backup: completedBackup(partiallyFailed), Volumes: append(mixed[:2:2], mixed[4]), Files: backupFiles()},
+		"backup-in-progress":      {Look: verbose, Backup: completedBackup(inProgress), Volumes: mixed, Files: noBackupFiles(ErrNoFile)},
+		"backup-rejected":         {Look: brief, Backup: completedBackup(rejected), Files: noBackupFiles(ErrNoFile)},
+		"backup-every-field":      {Look: brief, Backup: completedBackup(everyField), Volumes: mixed[:1], Deletions: deletions},
+		"backup-new":              {Look: brief, Backup: completedBackup(func(b *velerov1.Backup) { b.Status = velerov1.BackupStatus{} }), Files: noBackupFiles(ErrNoFile)},
+		"backup-color":            {Look: Look{Command: "podkeep", Color: true}, Backup: completedBackup(partiallyFailed)},
+		"backup-no-server": {
+			Look: verbose, Backup: completedBackup(partiallyFailed, withOperations), Volumes: mixed[:1],
+			Files: noBackupFiles(errors.New("the server does not answer\n\x1b[2J")),
+		},
+		"backup-of-velero":        {Look: brief, Backup: completedBackup(withOperations), Files: veleroFiles()},
+		"backup-of-velero-detail": {Look: verbose, Backup: completedBackup(withOperations), Files: veleroFiles()},
+		"backup-of-old-velero": {Look: verbose, Backup: completedBackup(everyField), Files: BackupFiles{
+			Volumes:   File[layout.VolumeInfoList]{Err: ErrNoFile},
+			Snapshots: File[[]layout.NativeSnapshot]{Content: oldSnapshots()},
+		}},
 	}
 }
 
 func restoreInputs() map[string]RestoreInput {
 	volumes := []velerov1.PodVolumeRestore{volumeRestore("web-0", "data", lostAttributes), volumeRestore("web-0", "cache"), volumeRestore("db-0", "data", canceled)}
+	failed := completedRestore(func(r *velerov1.Restore) {
+		r.Status = velerov1.RestoreStatus{Phase: velerov1.RestorePhaseFailed, FailureReason: "the webhook does not answer"}
+	})
 	return map[string]RestoreInput{
-		"restore-completed":        {Restore: completedRestore(), Volumes: volumes[:2]},
-		"restore-partially-failed": {Restore: completedRestore(func(r *velerov1.Restore) { r.Status.Phase = velerov1.RestorePhasePartiallyFailed }), Volumes: volumes, Details: true},
-		"restore-failed": {Restore: completedRestore(func(r *velerov1.Restore) {
-			r.Status = velerov1.RestoreStatus{Phase: velerov1.RestorePhaseFailed, FailureReason: "the webhook does not answer"}
-		})},
+		"restore-completed":        {Look: brief, Restore: completedRestore(), Volumes: volumes[:2], Files: restoreFiles()},
+		"restore-partially-failed": {Look: verbose, Restore: completedRestore(partialRestore), Volumes: volumes, Files: restoreFiles()},
+		"restore-failed":           {Look: brief, Restore: failed, Files: RestoreFiles{Volumes: File[layout.RestoreVolumeInfoList]{Err: ErrNoFile}}},
+		"restore-of-velero":        {Look: brief, Restore: completedRestore(everyRestoreField), Files: veleroRestoreFiles()},
+		"restore-of-velero-detail": {Look: verbose, Restore: completedRestore(everyRestoreField), Files: veleroRestoreFiles()},
 	}
 }
 
@@ -44,7 +66,7 @@ func TestBackupPage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			expectGolden(t, name+".txt", Backup(in))
+			expectGolden(t, name+".txt", in.Page())
 		})
 	}
 }
@@ -58,7 +80,7 @@ func TestBackupResult(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			expectGolden(t, name+".result.txt", BackupResult(in, "podkeep -n backups"))
+			expectGolden(t, name+".result.txt", Result(RunOf(in.Backup, volumesOf(in.Volumes)), "podkeep -n backups"))
 		})
 	}
 }
@@ -69,7 +91,7 @@ func TestRestorePage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			expectGolden(t, name+".txt", Restore(in))
+			expectGolden(t, name+".txt", in.Page())
 		})
 	}
 }
@@ -80,18 +102,66 @@ func TestRestoreResult(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			expectGolden(t, name+".result.txt", RestoreResult(in, "podkeep"))
+			expectGolden(t, name+".result.txt", Result(RunOf(in.Restore, restoredVolumesOf(in.Volumes)), "podkeep"))
 		})
 	}
+}
+
+func TestSchedulePage(t *testing.T) {
+	t.Parallel()
+	invalid := schedule()
+	invalid.Status = velerov1.ScheduleStatus{Phase: velerov1.SchedulePhaseFailedValidation, ValidationErrors: []string{"invalid schedule: x"}}
+	pages := map[string]*velerov1.Schedule{"schedule.txt": schedule(), "schedule-invalid.txt": invalid}
+	for file, s := range pages {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+
+			expectGolden(t, file, ScheduleInput{Look: brief, Schedule: s}.Page())
+		})
+	}
+}
+
+func TestNoPageHasControlCharactersOfABucket(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	evil := "a\x1b[2J\nb"
+	in := backupInputs()["backup-partially-failed"]
+	in.Files.Results.Content.Errors.Namespaces = map[string][]string{evil: {evil}}
+	in.Files.Resources.Content = layout.ResourceList{evil: {evil}}
+	in.Files.Volumes.Content = layout.VolumeInfoList{{
+		BackupMethod: layout.BackupMethodCSISnapshot, PVCName: evil, PVCNamespace: evil, Result: evil, PreserveLocalSnapshot: true,
+		CSISnapshotInfo: &layout.CSISnapshotInfo{Driver: evil, VSCName: evil, SnapshotHandle: evil, OperationID: evil},
+	}}
+	in.Details = true
+
+	g.Expect(in.Page()).NotTo(ContainSubstring("\x1b"))
+}
+
+func TestVolumesAreNamedOnce(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	why := "volume data of pod shop/db-0: repository password is wrong"
+	v := volumeBackup("db-0", "data", failed(why))
+
+	got := Volumes([]any{&v})[0]
+
+	g.Expect(got.Explanation()).To(Equal("repository password is wrong"))
+	g.Expect(got.Why.Message).To(Equal("repository password is wrong"))
 }
 
 func TestValues(t *testing.T) {
 	t.Parallel()
 	documents := map[string]map[string]any{
-		"backup-completed.json":         BackupValues(backupInputs()["backup-completed"]),
-		"backup-in-progress.json":       BackupValues(backupInputs()["backup-in-progress"]),
-		"backup-every-field.json":       BackupValues(backupInputs()["backup-every-field"]),
-		"restore-partially-failed.json": RestoreValues(restoreInputs()["restore-partially-failed"]),
+		"backup-completed.json":         backupInputs()["backup-completed"].Values(),
+		"backup-in-progress.json":       backupInputs()["backup-in-progress"].Values(),
+		"backup-every-field.json":       backupInputs()["backup-every-field"].Values(),
+		"backup-partially-failed.json":  backupInputs()["backup-partially-failed"].Values(),
+		"backup-no-server.json":         backupInputs()["backup-no-server"].Values(),
+		"backup-of-velero.json":         backupInputs()["backup-of-velero"].Values(),
+		"backup-of-velero-detail.json":  backupInputs()["backup-of-velero-detail"].Values(),
+		"backup-completed-detail.json":  backupInputs()["backup-completed-detail"].Values(),
+		"schedule.json":                 ScheduleInput{Look: brief, Schedule: schedule()}.Values(),
+		"restore-partially-failed.json": restoreInputs()["restore-partially-failed"].Values(),
 	}
 	for file, values := range documents {
 		t.Run(file, func(t *testing.T) {

@@ -1,50 +1,57 @@
 package describe
 
 import (
-	"fmt"
-
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
-	"github.com/podkeep/podkeep/internal/layout"
 )
 
-// RestoreInput is what the cluster knows of a restore.
+// RestoreInput is what cluster and object storage know of a restore.
 type RestoreInput struct {
+	Look
 	Restore *velerov1.Restore
 	Volumes []velerov1.PodVolumeRestore // in any order
-	Details bool                        // list each volume
+	Files   RestoreFiles
 }
 
-// Restore returns the page of "restore describe".
-func Restore(in RestoreInput) string {
-	r, volumes, p := in.Restore, RestoreVolumes(in.Volumes), newPage()
+// Page returns the page of "restore describe".
+func (in RestoreInput) Page() string {
+	r, volumes, p := in.Restore, restoredVolumesOf(in.Volumes), newPage(in.Look)
 	p.metadata(&r.ObjectMeta)
+	p.gap()
 	p.restorePhase(r)
 	p.conditions(r.Status.Conditions)
+	p.gap()
 	p.line("Started:\t%s", optionalTime(r.Status.StartTimestamp))
 	p.line("Completed:\t%s", optionalTime(r.Status.CompletionTimestamp))
-	p.gap()
 	p.validationErrors(r.Status.ValidationErrors)
-	p.outcome(outcome{
-		failureReason: r.Status.FailureReason,
-		errors:        r.Status.Errors, warnings: r.Status.Warnings,
-		results: layout.RestoreResults(r.Name), volumes: volumes,
-	})
+	p.failureReason(r.Status.FailureReason)
+	p.results(r.Status.Errors, r.Status.Warnings, in.Files.Results)
+	p.failedVolumes(volumes)
+	p.gap()
 	p.restoreSpec(&r.Spec)
-	p.restoreVolumes(volumes, in.Details)
+	p.restoreVolumes(volumes)
+	p.restoredSnapshots(in.Files.Volumes)
 	p.restoreSettings(&r.Spec)
-	p.hookStatus(r.Status.HookStatus)
+	p.gap()
+	p.restoreOperations(&r.Status, in.Files.Operations)
+	p.hookStatus(r.Status.HookStatus, " ")
 	if in.Details {
+		p.gap()
+		p.resourceList("restore", in.Files.Resources)
 		p.volumeDetails(volumes)
 	}
 	return p.String()
 }
 
 func (p *page) restorePhase(r *velerov1.Restore) {
-	phase := restoreStatusWord(r)
+	phase, note := restoreStatusWord(r), ""
+	text := phase
 	if r.DeletionTimestamp != nil {
-		phase += " (Deleting)"
+		text += " (Deleting)"
 	}
-	p.line("Phase:\t%s", phase)
+	if phase == runFailed || phase == runPartiallyFailed {
+		note = " (run '" + p.look.Command + " restore logs " + r.Name + "' for more information)"
+	}
+	p.line("Phase:\t%s%s", p.phase(phase, text), note)
 	if progress := r.Status.Progress; progress != nil {
 		total, done := "Total items to be restored", "Items restored"
 		if r.Status.Phase == velerov1.RestorePhaseInProgress {
@@ -53,49 +60,59 @@ func (p *page) restorePhase(r *velerov1.Restore) {
 		p.line("%s:\t%d", total, progress.TotalItems)
 		p.line("%s:\t%d", done, progress.ItemsRestored)
 	}
-	p.gap()
 }
 
 func (p *page) restoreSpec(s *velerov1.RestoreSpec) {
 	p.field("Backup", s.BackupName)
-	p.names("Namespaces", s.IncludedNamespaces, s.ExcludedNamespaces, "all namespaces found in the backup")
+	p.line("Namespaces:")
+	p.line("\tIncluded:\t%s", includedInRestore(s))
+	p.line("\tExcluded:\t%s", joined(s.ExcludedNamespaces, none))
 	p.gap()
-	p.names("Resources", s.IncludedResources, s.ExcludedResources, everything)
+	p.names("", "Resources", s.IncludedResources, s.ExcludedResources)
 	p.line("\tCluster-scoped:\t%s", optional(s.IncludeClusterResources, "included", "excluded", auto))
 	p.gap()
 	p.pairs("Namespace mappings", s.NamespaceMapping)
 	p.gap()
 	p.selectors(s.LabelSelector, s.OrLabelSelectors)
-	p.field("Restore PVs", optional(s.RestorePVs, "true", "false", auto))
+	p.line("Restore PVs:\t%s", optional(s.RestorePVs, "true", "false", auto))
 }
 
-func (p *page) restoreVolumes(volumes []Volume, details bool) {
+// includedInRestore has a longer name for everything.
+func includedInRestore(s *velerov1.RestoreSpec) string {
+	const all = "all namespaces found in the backup"
+	if len(s.IncludedNamespaces) == 1 && s.IncludedNamespaces[0] == everything {
+		return all
+	}
+	return joined(s.IncludedNamespaces, all)
+}
+
+func (p *page) restoreVolumes(volumes []Volume) {
 	if len(volumes) == 0 {
 		return
 	}
-	more := " (specify --details for more information)"
-	if details {
-		more = ""
-	}
-	p.line("%s Restores%s:", volumes[0].Format, more)
-	p.phaseLines(volumeGroups{order: restorePhaseOrder, details: details}, volumes)
 	p.gap()
+	p.line("%s Restores%s:", volumes[0].Format, p.moreNote())
+	p.phaseLines("", restorePhaseOrder, volumes)
 }
 
 func (p *page) restoreSettings(s *velerov1.RestoreSpec) {
-	p.field("Existing Resource Policy", existingPolicy(s))
-	p.field("ItemOperationTimeout", s.ItemOperationTimeout.Duration.String())
-	p.field("Preserve Service NodePorts", optional(s.PreserveNodePorts, "true", "false", auto))
+	p.gap()
+	p.line("Existing Resource Policy: \t%s", existingPolicy(s))
+	p.line("ItemOperationTimeout:\t%s", s.ItemOperationTimeout.Duration)
+	p.gap()
+	p.line("Preserve Service NodePorts:\t%s", optional(s.PreserveNodePorts, "true", "false", auto))
 	p.reference("Resource modifier", s.ResourceModifier)
-	if c := s.UploaderConfig; c != nil && (c.WriteSparseFiles != nil || c.ParallelFilesDownload > 0) {
-		p.line("Uploader config:")
-		if c.WriteSparseFiles != nil {
-			p.line("\tWrite Sparse Files:\t%t", *c.WriteSparseFiles)
-		}
-		if c.ParallelFilesDownload > 0 {
-			p.line("\tParallel Restore:\t%d", c.ParallelFilesDownload)
-		}
-		p.gap()
+	c := s.UploaderConfig
+	if c == nil {
+		return
+	}
+	p.gap()
+	p.line("Uploader config:")
+	if c.WriteSparseFiles != nil && *c.WriteSparseFiles {
+		p.line("\tWrite Sparse Files:\ttrue")
+	}
+	if c.ParallelFilesDownload > 0 {
+		p.line("\tParallel Restore:\t%d", c.ParallelFilesDownload)
 	}
 }
 
@@ -104,12 +121,4 @@ func existingPolicy(s *velerov1.RestoreSpec) string {
 		return none
 	}
 	return string(s.ExistingResourcePolicy)
-}
-
-// snapshotCounts is how many snapshots of one kind a backup has.
-func snapshotCounts(completed, attempted int) string {
-	if attempted == 0 {
-		return noneIncluded
-	}
-	return fmt.Sprintf("%d of %d snapshots completed successfully", completed, attempted)
 }

@@ -1,22 +1,22 @@
 package describe
 
 import (
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/layout"
 )
 
 func (p *page) metadata(m *metav1.ObjectMeta) {
-	p.line("Name:\t%s", m.Name)
+	p.line("Name:\t%s", p.painted(bold, m.Name))
 	p.line("Namespace:\t%s", m.Namespace)
 	p.pairs("Labels", m.Labels)
 	p.pairs("Annotations", m.Annotations)
-	p.gap()
 }
 
 // conditions are podkeep's own: why the phase is what it is.
@@ -24,66 +24,87 @@ func (p *page) conditions(list []metav1.Condition) {
 	if len(list) == 0 {
 		return
 	}
+	p.gap()
 	p.line("Conditions:")
 	for _, c := range list {
 		p.line("\t%s:\t%s\t%s\t%s", c.Type, c.Status, c.Reason, OneLine(c.Message))
 	}
-	p.gap()
 }
 
 func (p *page) validationErrors(problems []string) {
 	if len(problems) == 0 {
 		return
 	}
-	p.line("Validation errors:")
-	for _, e := range problems {
-		p.line("\t%s", OneLine(e))
-	}
 	p.gap()
-}
-
-// outcome is what went wrong, as far as the cluster knows it.
-type outcome struct {
-	failureReason string
-	errors        int
-	warnings      int
-	results       string // key of the object with all warnings and errors
-	volumes       []Volume
-}
-
-func (p *page) outcome(o outcome) {
-	if o.failureReason != "" {
-		p.field("Failure reason", OneLine(o.failureReason))
+	first := "Validation errors:"
+	for _, e := range problems {
+		p.line("%s\t%s", first, p.painted(Red, OneLine(e)))
+		first = ""
 	}
-	if o.errors+o.warnings > 0 {
-		p.line("Errors:\t%d", o.errors)
-		p.line("Warnings:\t%d", o.warnings)
-		p.line("Details:\tin the storage location, %s", o.results)
+}
+
+// failureReason is podkeep's own; Velero's client leaves it to the log.
+func (p *page) failureReason(reason string) {
+	if reason != "" {
 		p.gap()
+		p.line("Failure reason:\t%s", OneLine(reason))
 	}
-	failed := slices.DeleteFunc(slices.Clone(o.volumes), func(v Volume) bool { return !v.HasFailed() })
+}
+
+// results are the warnings and errors. Without their file only their numbers are
+// known.
+func (p *page) results(errorCount, warningCount int, f File[layout.Results]) {
+	switch {
+	case errorCount+warningCount == 0:
+		return
+	case f.Err != nil:
+		p.line("Errors:\t%d", errorCount)
+		p.line("Warnings:\t%d", warningCount)
+		if !errors.Is(f.Err, ErrNoFile) {
+			p.line("\t<error getting errors and warnings: %s>", OneLine(f.Err.Error()))
+		}
+		return
+	}
+	if warningCount > 0 {
+		p.resultSet("Warnings", f.Content.Warnings)
+	}
+	if errorCount > 0 {
+		p.resultSet("Errors", f.Content.Errors)
+	}
+}
+
+func (p *page) resultSet(heading string, s layout.ResultSet) {
+	p.gap()
+	p.line("%s:", heading)
+	p.texts("\t", "Velero", s.Velero)
+	p.texts("\t", "Cluster", s.Cluster)
+	if len(s.Namespaces) == 0 {
+		p.line("\tNamespaces: %s", none)
+		return
+	}
+	p.line("\tNamespaces:")
+	for _, ns := range sortedKeys(s.Namespaces) {
+		p.texts("\t\t", OneLine(ns), s.Namespaces[ns])
+	}
+}
+
+// failedVolumes is podkeep's own: why each volume has failed.
+func (p *page) failedVolumes(volumes []Volume) {
+	failed := slices.DeleteFunc(slices.Clone(volumes), func(v Volume) bool { return !v.HasFailed() })
 	if len(failed) == 0 {
 		return
 	}
+	p.gap()
 	p.line("Failed volumes:")
 	for _, v := range failed {
 		p.line("\t%s:\t%s\t%s", v.Name(), v.Phase, v.Explanation())
 	}
-	p.gap()
 }
 
-func (p *page) names(heading string, included, excluded []string, all string) {
-	p.line("%s:", heading)
-	p.line("\tIncluded:\t%s", includes(included, all))
-	p.line("\tExcluded:\t%s", joined(excluded, none))
-}
-
-// includes is a list of includes, in which "*" alone may have a longer name.
-func includes(list []string, all string) string {
-	if len(list) == 0 || slices.Equal(list, []string{everything}) {
-		return all
-	}
-	return joined(list, all)
+func (p *page) names(indent, heading string, included, excluded []string) {
+	p.line("%s%s:", indent, heading)
+	p.line("%s\tIncluded:\t%s", indent, joined(included, everything))
+	p.line("%s\tExcluded:\t%s", indent, joined(excluded, none))
 }
 
 func (p *page) selectors(one *metav1.LabelSelector, or []*metav1.LabelSelector) {
@@ -91,26 +112,46 @@ func (p *page) selectors(one *metav1.LabelSelector, or []*metav1.LabelSelector) 
 	p.field("Or label selector", selectorsText(or))
 }
 
-func (p *page) hookStatus(h *velerov1.HookStatus) {
+// hookStatus counts hooks. Velero ends its headings of a restore in a space.
+func (p *page) hookStatus(h *velerov1.HookStatus, space string) {
 	if h == nil {
 		return
 	}
 	p.gap()
-	p.line("HooksAttempted:\t%d", h.HooksAttempted)
-	p.line("HooksFailed:\t%d", h.HooksFailed)
+	p.line("HooksAttempted:%s\t%d", space, h.HooksAttempted)
+	p.line("HooksFailed:%s\t%d", space, h.HooksFailed)
 }
 
 func (p *page) reference(heading string, ref *corev1.TypedLocalObjectReference) {
 	if ref == nil {
 		return
 	}
+	p.gap()
 	p.line("%s:", heading)
 	p.line("\tType:\t%s", ref.Kind)
 	p.line("\tName:\t%s", ref.Name)
-	p.gap()
 }
 
-// Orders in which Velero lists phases.
+// resourceList lists the items of a backup or restore by their kinds.
+func (p *page) resourceList(of string, f File[layout.ResourceList]) {
+	switch {
+	case errors.Is(f.Err, ErrNoFile):
+		p.line("Resource List:\t<%s resource list not found>", of)
+		return
+	case f.Err != nil:
+		p.line("Resource List:\t<error getting %s resource list: %s>", of, OneLine(f.Err.Error()))
+		return
+	}
+	p.line("Resource List:")
+	for _, kind := range sortedKeys(f.Content) {
+		p.line("\t%s:", OneLine(kind))
+		for _, item := range f.Content[kind] {
+			p.line("\t\t- %s", OneLine(item))
+		}
+	}
+}
+
+// Orders in which Velero lists phases. Velero leaves Canceling out of a restore's.
 var (
 	backupPhaseOrder = []string{
 		PhaseCompleted, PhaseFailed, PhaseCanceled, PhaseInProgress, PhaseCanceling, PhasePrepared, PhaseAccepted, PhaseNew,
@@ -120,35 +161,19 @@ var (
 	}
 )
 
-// volumeGroups says how volumes are listed by phase.
-type volumeGroups struct {
-	heading string // without the colon
-	indent  string
-	order   []string
-	details bool
-}
-
-func (p *page) volumeGroups(g volumeGroups, volumes []Volume) {
-	more := " (specify --details for more information)"
-	if g.details {
-		more = ""
-	}
-	p.line("%s%s - %s%s:", g.indent, g.heading, volumes[0].Format, more)
-	p.phaseLines(g, volumes)
-}
-
-func (p *page) phaseLines(g volumeGroups, volumes []Volume) {
-	for _, phase := range g.order {
+// phaseLines lists volumes by phase, or counts them.
+func (p *page) phaseLines(indent string, order []string, volumes []Volume) {
+	for _, phase := range order {
 		of := inPhase(volumes, phase)
 		switch {
 		case len(of) == 0:
-		case g.details:
-			p.line("%s\t%s:", g.indent, phaseTitle(phase))
+		case p.look.Details:
+			p.line("%s\t%s:", indent, phaseTitle(phase))
 			for _, pod := range podLines(of) {
-				p.line("%s\t\t%s", g.indent, pod)
+				p.line("%s\t\t%s", indent, pod)
 			}
 		default:
-			p.line("%s\t%s:\t%d", g.indent, phaseTitle(phase), len(of))
+			p.line("%s\t%s:\t%d", indent, phaseTitle(phase), len(of))
 		}
 	}
 }
@@ -203,6 +228,7 @@ func (p *page) volumeDetails(volumes []Volume) {
 	if len(volumes) == 0 {
 		return
 	}
+	p.gap()
 	p.line("Volume details:")
 	for _, v := range volumes {
 		p.line("\t%s:", v.Name())
@@ -231,5 +257,3 @@ func volumeFields(v Volume) [][2]string {
 	add(v.Duration() > 0, "Duration", Elapsed(v.Duration()))
 	return fields
 }
-
-func commandLine(command []string) string { return strings.Join(command, " ") }

@@ -169,11 +169,45 @@ func RepositoryTable(list []velerov1.BackupRepository, options TableOptions) str
 	byName(list, func(r *velerov1.BackupRepository) string { return r.Name })
 	for i := range list {
 		r := &list[i]
-		last := "<never>"
+		last := never
 		if !r.Status.LastMaintenanceTime.IsZero() {
 			last = r.Status.LastMaintenanceTime.String()
 		}
 		t.row(r.Labels, r.Name, cmp.Or(string(r.Status.Phase), string(velerov1.BackupRepositoryPhaseNew)), last)
+	}
+	return t.String()
+}
+
+// ScheduleTable returns the table of "schedule get".
+func ScheduleTable(list []velerov1.Schedule, options TableOptions) string {
+	t := newTable(options, "NAME", "STATUS", "CREATED", "SCHEDULE", "BACKUP TTL", "LAST BACKUP", "SELECTOR", "PAUSED")
+	byName(list, func(s *velerov1.Schedule) string { return s.Name })
+	for i := range list {
+		s := &list[i]
+		t.row(s.Labels, s.Name, scheduleStatusWord(s), cellTime(&s.CreationTimestamp), s.Spec.Schedule,
+			s.Spec.Template.TTL.Duration.String(), expiry(timeOf(s.Status.LastBackup), options.Now),
+			selectorText(s.Spec.Template.LabelSelector), strconv.FormatBool(s.Spec.Paused))
+	}
+	return t.String()
+}
+
+// SnapshotLocationTable returns the table of "snapshot-location get".
+func SnapshotLocationTable(list []velerov1.VolumeSnapshotLocation, options TableOptions) string {
+	t := newTable(options, "NAME", "PROVIDER")
+	byName(list, func(l *velerov1.VolumeSnapshotLocation) string { return l.Name })
+	for i := range list {
+		t.row(list[i].Labels, list[i].Name, list[i].Spec.Provider)
+	}
+	return t.String()
+}
+
+// PluginTable returns the table of "plugin get".
+func PluginTable(list []velerov1.PluginInfo) string {
+	t := newTable(TableOptions{}, "NAME", "KIND")
+	for _, p := range slices.SortedFunc(slices.Values(list), func(a, b velerov1.PluginInfo) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+	}) {
+		t.row(nil, p.Name, p.Kind)
 	}
 	return t.String()
 }

@@ -54,6 +54,9 @@ func TestTables(t *testing.T) {
 		"table-backups-labels.txt": BackupTable(backupsForTable(), labels),
 		"table-restores.txt":       RestoreTable([]velerov1.Restore{*completedRestore(), *completedRestore(func(r *velerov1.Restore) { r.Name, r.Status = "new", velerov1.RestoreStatus{} })}, plain),
 		"table-locations.txt":      LocationTable([]velerov1.BackupStorageLocation{location, folder}, plain),
+		"table-schedules.txt":      ScheduleTable([]velerov1.Schedule{*schedule(), {ObjectMeta: metav1.ObjectMeta{Name: "new"}, Spec: velerov1.ScheduleSpec{Schedule: "@daily", Paused: true}}}, plain),
+		"table-snapshots.txt":      SnapshotLocationTable([]velerov1.VolumeSnapshotLocation{{ObjectMeta: metav1.ObjectMeta{Name: "ebs"}, Spec: velerov1.VolumeSnapshotLocationSpec{Provider: "aws"}}}, plain),
+		"table-plugins.txt":        PluginTable([]velerov1.PluginInfo{{Name: "velero.io/pod", Kind: "RestoreItemAction"}, {Name: "velero.io/aws", Kind: "ObjectStore"}, {Name: "velero.io/job", Kind: "RestoreItemAction"}}),
 		"table-repositories.txt":   RepositoryTable([]velerov1.BackupRepository{repository, maintained}, plain),
 	}
 	for file, got := range tables {

@@ -2,7 +2,9 @@ package describe
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -70,38 +72,70 @@ func (v Volume) Explanation() string {
 	}
 }
 
-// BackupVolumes returns the volumes of a backup, sorted by name.
-func BackupVolumes(list []velerov1.PodVolumeBackup) []Volume {
-	volumes := make([]Volume, 0, len(list))
-	for i := range list {
-		b := &list[i]
-		volumes = append(volumes, Volume{
-			Pod: b.Spec.Pod.Namespace + "/" + b.Spec.Pod.Name, Volume: b.Spec.Volume,
-			Node: b.Spec.Node, Format: b.Spec.UploaderType,
-			Phase: phaseOrNew(string(b.Status.Phase)), Why: WhyOf(b.Status.Conditions), Message: OneLine(b.Status.Message),
-			BytesDone: b.Status.Progress.BytesDone, BytesTotal: b.Status.Progress.TotalBytes,
-			IncrementalBytes: b.Status.IncrementalBytes, SkippedFiles: b.Status.SkippedFiles,
-			Started: timeOf(b.Status.StartTimestamp), Completed: timeOf(b.Status.CompletionTimestamp), Finished: b.IsFinished(),
-		})
+// Volumes returns the volumes that PodVolumeBackups and PodVolumeRestores, as
+// pointers, speak of, sorted by name. Objects of other kinds are left out.
+func Volumes(objects []any) []Volume {
+	volumes := make([]Volume, 0, len(objects))
+	for _, o := range objects {
+		switch v := o.(type) {
+		case *velerov1.PodVolumeBackup:
+			volumes = append(volumes, backupVolume(v))
+		case *velerov1.PodVolumeRestore:
+			volumes = append(volumes, restoreVolume(v))
+		}
 	}
 	return sorted(volumes)
 }
 
-// RestoreVolumes returns the volumes of a restore, sorted by name.
-func RestoreVolumes(list []velerov1.PodVolumeRestore) []Volume {
+func volumesOf(list []velerov1.PodVolumeBackup) []Volume {
 	volumes := make([]Volume, 0, len(list))
 	for i := range list {
-		r := &list[i]
-		volumes = append(volumes, Volume{
-			Pod: r.Spec.Pod.Namespace + "/" + r.Spec.Pod.Name, Volume: r.Spec.Volume,
-			Node: r.Status.Node, Format: r.Spec.UploaderType,
-			Phase: phaseOrNew(string(r.Status.Phase)), Why: WhyOf(r.Status.Conditions), Message: OneLine(r.Status.Message),
-			BytesDone: r.Status.Progress.BytesDone, BytesTotal: max(r.Status.Progress.TotalBytes, r.Spec.SnapshotSize),
-			SkippedFiles: r.Status.SkippedFiles, LostAttributes: r.Status.LostAttributes,
-			Started: timeOf(r.Status.StartTimestamp), Completed: timeOf(r.Status.CompletionTimestamp), Finished: r.IsFinished(),
-		})
+		volumes = append(volumes, backupVolume(&list[i]))
 	}
 	return sorted(volumes)
+}
+
+func restoredVolumesOf(list []velerov1.PodVolumeRestore) []Volume {
+	volumes := make([]Volume, 0, len(list))
+	for i := range list {
+		volumes = append(volumes, restoreVolume(&list[i]))
+	}
+	return sorted(volumes)
+}
+
+func backupVolume(b *velerov1.PodVolumeBackup) Volume {
+	v := Volume{
+		Pod: b.Spec.Pod.Namespace + "/" + b.Spec.Pod.Name, Volume: b.Spec.Volume,
+		Node: b.Spec.Node, Format: b.Spec.UploaderType,
+		Phase:     phaseOrNew(string(b.Status.Phase)),
+		BytesDone: b.Status.Progress.BytesDone, BytesTotal: b.Status.Progress.TotalBytes,
+		IncrementalBytes: b.Status.IncrementalBytes, SkippedFiles: b.Status.SkippedFiles,
+		Started: timeOf(b.Status.StartTimestamp), Completed: timeOf(b.Status.CompletionTimestamp), Finished: b.IsFinished(),
+	}
+	return v.explained(b.Status.Message, b.Status.Conditions)
+}
+
+func restoreVolume(r *velerov1.PodVolumeRestore) Volume {
+	v := Volume{
+		Pod: r.Spec.Pod.Namespace + "/" + r.Spec.Pod.Name, Volume: r.Spec.Volume,
+		Node: r.Status.Node, Format: r.Spec.UploaderType,
+		Phase:     phaseOrNew(string(r.Status.Phase)),
+		BytesDone: r.Status.Progress.BytesDone, BytesTotal: max(r.Status.Progress.TotalBytes, r.Spec.SnapshotSize),
+		SkippedFiles: r.Status.SkippedFiles, LostAttributes: r.Status.LostAttributes,
+		Started: timeOf(r.Status.StartTimestamp), Completed: timeOf(r.Status.CompletionTimestamp), Finished: r.IsFinished(),
+	}
+	return v.explained(r.Status.Message, r.Status.Conditions)
+}
+
+// explained adds why the volume is where it is. Node agents begin messages with
+// the name of the volume (nodeagent/movement, VolumeName), because the messages
+// must stand alone in an event; wherever a Volume is shown its name is beside it.
+func (v Volume) explained(message string, conditions []metav1.Condition) Volume {
+	name := fmt.Sprintf("volume %s of pod %s: ", v.Volume, v.Pod)
+	v.Why = WhyOf(conditions)
+	v.Why.Message = strings.TrimPrefix(v.Why.Message, name)
+	v.Message = strings.TrimPrefix(OneLine(message), name)
+	return v
 }
 
 func sorted(volumes []Volume) []Volume {

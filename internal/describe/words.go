@@ -1,7 +1,10 @@
 package describe
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +21,7 @@ const (
 	notAvailable = "<n/a>"
 	auto         = "auto"
 	everything   = "*"
+	never        = "<never>"
 )
 
 // Bytes returns a size for people, in units of 1024: "512 B", "1.5 GiB",
@@ -57,15 +61,17 @@ func Elapsed(d time.Duration) string {
 // OneLine makes a text safe for one line of a terminal: line ends become "; ",
 // other control characters, which could be commands to the terminal, become
 // spaces.
-func OneLine(text string) string {
+func OneLine(text string) string { return strings.TrimSpace(printable(text)) }
+
+// printable is OneLine with the spaces around the text.
+func printable(text string) string {
 	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
-	clean := strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
 	}, strings.Join(lines, "; "))
-	return strings.TrimSpace(clean)
 }
 
 // Count returns a number with its noun, which forms its plural with an s.
@@ -131,3 +137,5 @@ func selectorsText(list []*metav1.LabelSelector) string {
 	}
 	return strings.Join(texts, " or ")
 }
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

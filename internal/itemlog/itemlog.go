@@ -57,16 +57,33 @@ func New(o Options) (*Log, error) {
 	return &Log{clock: o.Clock, fields: o.Fields, file: file}, nil
 }
 
-// Resume continues a log: lines is what Copy wrote before, results are those of
+// Resume continues a log: lines is what Open gave before, results are those of
 // that time. The caller closes it.
+//
+// A bucket may be damaged, or somebody may have written to it. Lines that cannot
+// be read, or that are more than a log has, are left out with a warning: a log is
+// not worth the backup that it is about. Errors of lines itself are returned.
 func Resume(o Options, lines io.Reader, results layout.Results) (*Log, error) {
 	l, err := New(o)
 	if err != nil {
 		return nil, err
 	}
 	l.results = clone(results)
-	if _, err := io.Copy(l.file, lines); err != nil {
+	if _, err := io.Copy(l.file, io.LimitReader(lines, maxResumedBytes+1)); err != nil {
 		return nil, errors.Join(fmt.Errorf("reading the log so far: %w", err), l.Close())
+	}
+	damage, err := l.inspect()
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if damage == nil {
+		return l, nil
+	}
+	if err := l.reset(); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if e := (Entry{Message: "The log before this line is lost", Err: damage}); !e.in(l.results.Warnings) {
+		l.Warn(e)
 	}
 	return l, nil
 }
@@ -108,6 +125,18 @@ func (l *Log) ErrorOnce(e Entry) {
 	}
 	l.write(levelError, e.Message, e.fields())
 	e.addTo(&l.results.Errors)
+}
+
+// WarnOnce is Warn for an entry that is not in the results.
+func (l *Log) WarnOnce(e Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+
+	if e.in(l.results.Warnings) {
+		return
+	}
+	l.write(levelWarning, e.Message, e.fields())
+	e.addTo(&l.results.Warnings)
 }
 
 // Counts returns how many warnings and errors there are.

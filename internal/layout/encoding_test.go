@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -204,23 +205,28 @@ func TestDecodeRefuses(t *testing.T) {
 	damaged[len(damaged)-6] ^= 0xff // in the checksum
 
 	for name, tc := range map[string]struct {
-		data  []byte
-		limit int64
-		want  error
+		data []byte
+		want error
 	}{
-		"nothing":                {nil, MaxJSONBytes, ErrCorrupt},
-		"what is not compressed": {fixture(t, "volumeinfo.json"), MaxJSONBytes, ErrCorrupt},
-		"half a file":            {whole[:len(whole)/2], MaxJSONBytes, ErrCorrupt},
-		"a wrong checksum":       {damaged, MaxJSONBytes, ErrCorrupt},
-		"another type":           {compress(t, []byte(`{"a":1}`)), MaxJSONBytes, ErrCorrupt},
-		"two documents":          {compress(t, []byte("[]\n[]\n")), MaxJSONBytes, ErrCorrupt},
-		"more than the limit":    {compress(t, []byte(strings.Repeat(" ", 101))), 100, ErrTooLarge},
+		"nothing":                {nil, ErrCorrupt},
+		"what is not compressed": {fixture(t, "volumeinfo.json"), ErrCorrupt},
+		"half a file":            {whole[:len(whole)/2], ErrCorrupt},
+		"a file without its end": {whole[:len(whole)-1], ErrCorrupt},
+		"a wrong checksum":       {damaged, ErrCorrupt},
+		"rubbish after the file": {append(bytes.Clone(whole), "rubbish"...), ErrCorrupt},
+		"another type":           {compress(t, []byte(`{"a":1}`)), ErrCorrupt},
+		"an entry of a type":     {compress(t, []byte(`[{"pvcName":["a"]}]`)), ErrCorrupt},
+		"two documents":          {compress(t, []byte("[]\n[]\n")), ErrCorrupt},
+		"two files":              {append(bytes.Clone(whole), whole...), ErrCorrupt},
+		"more spaces than text":  {compress(t, []byte(strings.Repeat(" ", MaxJSONBytes))), ErrTooLarge},
+		"one large field":        {compress(t, []byte(`[{"pvcName":"`+strings.Repeat("x", maxStringBytes+1)+`"}]`)), ErrTooLarge},
+		"deep nesting":           {compress(t, []byte(strings.Repeat(`[`, maxDepth+1))), ErrTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var l VolumeInfoList
 
-			err := decodeJSONGzip(bytes.NewReader(tc.data), &l, tc.limit)
+			err := DecodeJSONGzip(bytes.NewReader(tc.data), &l)
 
 			NewWithT(t).Expect(err).To(MatchError(tc.want))
 		})
@@ -229,9 +235,28 @@ func TestDecodeRefuses(t *testing.T) {
 
 func TestDecodeNamesTheLimit(t *testing.T) {
 	t.Parallel()
-	err := decodeJSONGzip(bytes.NewReader(compress(t, make([]byte, 101))), &Results{}, 100)
+	limits := jsonLimits
+	limits.MaxBytes = 100
+
+	err := decodeJSONGzip(bytes.NewReader(compress(t, make([]byte, 101))), &Results{}, limits)
 
 	NewWithT(t).Expect(err).To(MatchError(ContainSubstring("more than 100 bytes")))
+}
+
+// A backup with as many volumes as the bounds promise is read.
+func TestDecodeTakesManyVolumes(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	var fromVelero []velerov1.PodVolumeBackup
+	g.Expect(DecodeJSONGzip(bytes.NewReader(compress(t, fixture(t, "podvolumebackups.json"))), &fromVelero)).To(Succeed())
+	var content bytes.Buffer
+	g.Expect(EncodeJSONGzip(&content, slices.Repeat(fromVelero[:1], 10_000))).To(Succeed())
+	var got []velerov1.PodVolumeBackup
+
+	g.Expect(DecodeJSONGzip(&content, &got)).To(Succeed())
+
+	g.Expect(got).To(HaveLen(10_000))
+	g.Expect(got[9_999]).To(Equal(fromVelero[0]))
 }
 
 func TestDecodePassesReadErrorsOn(t *testing.T) {
@@ -256,7 +281,18 @@ func TestDecodeBackupRefuses(t *testing.T) {
 		"another version":   {`{"apiVersion":"velero.io/v2","kind":"Backup","metadata":{"name":"x"}}`, ErrCorrupt},
 		"no kind":           {`{"metadata":{"name":"x"}}`, ErrCorrupt},
 		"no name":           {`{"apiVersion":"velero.io/v1","kind":"Backup"}`, ErrCorrupt},
+		"a list":            {`[]`, ErrCorrupt},
+		"half an object":    {`{"apiVersion":"velero.io/v1","kind":"Backup","metadata":{"name":"x"}`, ErrCorrupt},
+		"a wrong type":      {named(`"x","labels":["a"]`), ErrCorrupt},
+		"a wrong time":      {named(`"x","creationTimestamp":"yesterday"`), ErrCorrupt},
+		"a name with NUL":   {named(`"x\u0000"`), ErrCorrupt},
+		"a path as a name":  {named(`"../x"`), ErrCorrupt},
+		"two lines":         {named(`"x\ny"`), ErrCorrupt},
+		"a long name":       {named(`"` + strings.Repeat("x", 254) + `"`), ErrCorrupt},
 		"more than allowed": {strings.Repeat(" ", MaxBackupBytes+1), ErrTooLarge},
+		"one large field":   {named(`"` + strings.Repeat("x", maxStringBytes+1) + `"`), ErrTooLarge},
+		"deep nesting":      {`{"spec":` + strings.Repeat(`{"a":`, maxDepth), ErrTooLarge},
+		"many small values": {`{"spec":{"hooks":{"resources":[` + strings.Repeat("{},", 250_000), ErrTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -266,6 +302,19 @@ func TestDecodeBackupRefuses(t *testing.T) {
 			NewWithT(t).Expect(err).To(MatchError(tc.want))
 		})
 	}
+}
+
+// named is a Backup whose metadata begins with that name.
+func named(name string) string {
+	return `{"apiVersion":"velero.io/v1","kind":"Backup","metadata":{"name":` + name + `}}`
+}
+
+func TestDecodeBackupNamesTheFieldInOneLine(t *testing.T) {
+	t.Parallel()
+	_, err := DecodeBackup(strings.NewReader(named(`"` + strings.Repeat(`\n`, 1000) + `"`)))
+
+	NewWithT(t).Expect(err).To(MatchError(And(ContainSubstring("metadata.name"), Not(ContainSubstring("\n")))))
+	NewWithT(t).Expect(len(err.Error())).To(BeNumerically("<", 1000))
 }
 
 func TestEncodeBackupLeavesItsArgument(t *testing.T) {
@@ -296,20 +345,58 @@ func FuzzDecodeBackup(f *testing.F) {
 	})
 }
 
-func FuzzDecodeJSONGzip(f *testing.F) {
-	for _, name := range []string{"podvolumebackups.json", "volumeinfo.json", "results.json", "resource-list.json", "itemoperations.json"} {
-		f.Add(fixture(f, name))
+// fuzzDecode is the fuzz target of one kind of document: what is refused has one
+// of the two sentinels, and what is taken can be written and read again.
+func fuzzDecode[T any](f *testing.F, seeds ...[]byte) {
+	f.Helper()
+	for _, seed := range append(seeds, []byte("null"), []byte("[]"), []byte("{}"), []byte(`[{"spec":null},{"Phase":1}]`), []byte(strings.Repeat("[", 300))) {
+		f.Add(seed, true)
+		f.Add(seed, false)
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		compressed := compress(t, data)
-		for _, into := range []any{
-			&[]velerov1.PodVolumeBackup{}, &[]NativeSnapshot{}, &BackupItemOperationList{}, &RestoreItemOperationList{},
-			&ResourceList{}, &Results{}, &VolumeInfoList{}, &RestoreVolumeInfoList{},
-		} {
-			_ = DecodeJSONGzip(bytes.NewReader(data), into)
-			if DecodeJSONGzip(bytes.NewReader(compressed), into) == nil {
-				NewWithT(t).Expect(EncodeJSONGzip(io.Discard, into)).To(Succeed())
-			}
+	f.Fuzz(func(t *testing.T, data []byte, packed bool) {
+		g := NewWithT(t)
+		if packed {
+			data = compress(t, data)
 		}
+		var v, again T
+		if err := DecodeJSONGzip(bytes.NewReader(data), &v); err != nil {
+			g.Expect(errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTooLarge)).To(BeTrue(), err.Error())
+			return
+		}
+		var b bytes.Buffer
+		g.Expect(EncodeJSONGzip(&b, v)).To(Succeed())
+		g.Expect(DecodeJSONGzip(&b, &again)).To(Succeed())
 	})
+}
+
+func FuzzDecodePodVolumeBackups(f *testing.F) {
+	fuzzDecode[[]velerov1.PodVolumeBackup](f, fixture(f, "podvolumebackups.json"))
+}
+
+func FuzzDecodeVolumeInfo(f *testing.F) {
+	fuzzDecode[VolumeInfoList](f, fixture(f, "volumeinfo.json"))
+}
+
+func FuzzDecodeRestoreVolumeInfo(f *testing.F) {
+	fuzzDecode[RestoreVolumeInfoList](f, []byte(`[{"pvcName":"c","restoreMethod":"PodVolumeRestore","pvrInfo":{"Phase":""}}]`))
+}
+
+func FuzzDecodeResults(f *testing.F) {
+	fuzzDecode[Results](f, fixture(f, "results.json"), []byte(`{"errors":{"velero":["x"],"namespaces":{"a":["y"]}},"warnings":{"cluster":[]}}`))
+}
+
+func FuzzDecodeResourceList(f *testing.F) {
+	fuzzDecode[ResourceList](f, fixture(f, "resource-list.json"))
+}
+
+func FuzzDecodeBackupItemOperations(f *testing.F) {
+	fuzzDecode[BackupItemOperationList](f, fixture(f, "itemoperations.json"), []byte(`[{"spec":{"resourceIdentifier":{"Group":"apps"}},"status":{"phase":"New","created":"1970-01-01T00:00:00Z"}}]`))
+}
+
+func FuzzDecodeRestoreItemOperations(f *testing.F) {
+	fuzzDecode[RestoreItemOperationList](f, []byte(`[{"spec":{"restoreName":"r"},"status":{}}]`))
+}
+
+func FuzzDecodeVolumeSnapshots(f *testing.F) {
+	fuzzDecode[[]NativeSnapshot](f, fixture(f, "volumesnapshots.json"), []byte(`[{"spec":{"backupName":"b","volumeIOPS":3},"status":{"phase":"Completed"}}]`))
 }

@@ -14,7 +14,9 @@ package layout
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Folders directly under the root of a location.
@@ -91,6 +93,18 @@ func BackupResults(backup string) string { return backupObject(backup, "-results
 // BackupVolumeInfo says how each volume was backed up (VolumeInfoList).
 func BackupVolumeInfo(backup string) string { return backupObject(backup, "-volumeinfo.json.gz") }
 
+// BackupCSIVolumeSnapshots is a list of VolumeSnapshots. Velero up to 1.16 writes
+// it.
+func BackupCSIVolumeSnapshots(backup string) string {
+	return backupObject(backup, "-csi-volumesnapshots.json.gz")
+}
+
+// BackupCSIVolumeSnapshotContents is a list of VolumeSnapshotContents. Velero up
+// to 1.16 writes it.
+func BackupCSIVolumeSnapshotContents(backup string) string {
+	return backupObject(backup, "-csi-volumesnapshotcontents.json.gz")
+}
+
 // RestoreLog is the log of a restore: gzip of text lines.
 func RestoreLog(restore string) string { return restoreObject(restore, "-logs.gz") }
 
@@ -128,21 +142,37 @@ func restoreObject(restore, suffix string) string {
 // the fourth on it only counts them.
 func ValidateTopLevel(prefixes []string) error {
 	const named = 3
-	var foreign []string
+	count := 0
+	var foreign []string // the first ones in the alphabet
 	for _, p := range prefixes {
 		name := strings.TrimSuffix(p, "/")
-		if !slices.Contains(topLevel, name) {
-			foreign = append(foreign, name)
+		if slices.Contains(topLevel, name) {
+			continue
 		}
+		count++
+		at, _ := slices.BinarySearch(foreign, name)
+		foreign = slices.Insert(foreign, at, name)
+		foreign = foreign[:min(len(foreign), named)]
 	}
-	slices.Sort(foreign)
+	for i, name := range foreign {
+		foreign[i] = legible(name)
+	}
 	switch {
-	case len(foreign) == 0:
+	case count == 0:
 		return nil
-	case len(foreign) <= named:
+	case count <= named:
 		return fmt.Errorf("Backup store contains invalid top-level directories: %v", foreign) //nolint:staticcheck // Velero's text
 	default:
 		return fmt.Errorf("Backup store contains %d invalid top-level directories: [%s ...]", //nolint:staticcheck // Velero's text
-			len(foreign), strings.Join(foreign[:named], " "))
+			count, strings.Join(foreign, " "))
 	}
+}
+
+// legible is a name that somebody else has chosen, fit for one line of a message.
+func legible(name string) string {
+	short := shorten(name)
+	if strings.ContainsFunc(short, func(r rune) bool { return !strconv.IsPrint(r) }) || !utf8.ValidString(short) {
+		return strconv.Quote(short)
+	}
+	return short
 }

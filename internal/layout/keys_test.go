@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -52,6 +53,11 @@ func TestValidateTopLevel(t *testing.T) {
 		"without slashes":      {prefixes: []string{"backups", "kopia"}},
 		"strangers are named":  {prefixes: []string{"photos/", "backups/", "music/"}, want: "Backup store contains invalid top-level directories: [music photos]"},
 		"many are counted":     {prefixes: []string{"d/", "c/", "b/", "a/"}, want: "Backup store contains 4 invalid top-level directories: [a b c ...]"},
+		"a control character":  {prefixes: []string{"a\nb\x00/"}, want: `Backup store contains invalid top-level directories: ["a\nb\x00"]`},
+		"no text at all":       {prefixes: []string{"\xff/"}, want: `Backup store contains invalid top-level directories: ["\xff"]`},
+		"a long name":          {prefixes: []string{strings.Repeat("x", 1000)}, want: "Backup store contains invalid top-level directories: [" + strings.Repeat("x", 100) + "…]"},
+		"a path that leads up": {prefixes: []string{"../"}, want: "Backup store contains invalid top-level directories: [..]"},
+		"no name":              {prefixes: []string{"/"}, want: "Backup store contains invalid top-level directories: []"},
 		"a similar name is no": {prefixes: []string{"backups2/"}, want: "Backup store contains invalid top-level directories: [backups2]"},
 	}
 	for name, tc := range tests {
@@ -68,4 +74,25 @@ func TestValidateTopLevel(t *testing.T) {
 			g.Expect(err).To(MatchError(tc.want))
 		})
 	}
+}
+
+// Whatever lies in a bucket, the message is one line of bounded length.
+func FuzzValidateTopLevel(f *testing.F) {
+	f.Add("backups/\nkopia/")
+	f.Add("photos/\n\x00/\n../\n/\n\xff\xfe")
+	f.Fuzz(func(t *testing.T, listing string) {
+		g := NewWithT(t)
+		prefixes := strings.Split(listing, "\n")
+
+		err := ValidateTopLevel(prefixes)
+
+		if err != nil {
+			g.Expect(len(err.Error())).To(BeNumerically("<", 2500))
+			g.Expect(strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' })).To(BeFalse())
+		}
+		for _, p := range prefixes {
+			name := BackupName(p)
+			g.Expect(name == "" || BackupPrefix(name) == p).To(BeTrue())
+		}
+	})
 }

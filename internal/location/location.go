@@ -11,7 +11,6 @@ import (
 	"maps"
 	"net/url"
 	"path"
-	"strconv"
 	"strings"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
@@ -97,24 +96,39 @@ func (l Location) validate() error {
 	case ProviderAWS:
 		return l.validateS3()
 	case ProviderFilesystem:
-		if p := l.Config[ConfigFilesystemPath]; !path.IsAbs(p) {
-			return fmt.Errorf("spec.config[%s]: Invalid value: %q: must be an absolute path", ConfigFilesystemPath, p)
-		}
-		return nil
+		return l.validateFilesystem()
 	default:
 		return fmt.Errorf("spec.provider: Unsupported value: %q: supported values: \"aws\" (any S3), \"filesystem\"", l.Provider)
 	}
+}
+
+func (l Location) validateFilesystem() error {
+	if p := l.Config[ConfigFilesystemPath]; !path.IsAbs(p) {
+		return fmt.Errorf("spec.config[%s]: Invalid value: %q: must be an absolute path", ConfigFilesystemPath, p)
+	}
+	if _, err := l.PublicEndpoint(); err != nil {
+		return err
+	}
+	return l.checkKeys(filesystemKeys)
 }
 
 func (l Location) validateS3() error {
 	if l.Bucket == "" || strings.Contains(l.Bucket, "/") {
 		return fmt.Errorf("spec.objectStorage.bucket: Invalid value: %q: must be a bucket name without slashes", l.Bucket)
 	}
+	if err := l.checkKeys(s3Keys); err != nil {
+		return err
+	}
 	if _, err := l.S3Endpoint(); err != nil {
 		return err
 	}
-	_, err := l.InsecureSkipTLSVerify()
-	return err
+	if _, err := l.PublicEndpoint(); err != nil {
+		return err
+	}
+	if _, err := l.InsecureSkipTLSVerify(); err != nil {
+		return err
+	}
+	return l.validateS3Config()
 }
 
 // S3Endpoint is where an S3 location is reached.
@@ -134,24 +148,24 @@ func (l Location) S3Endpoint() (S3Endpoint, error) {
 		}
 		return S3Endpoint{Host: "s3-" + region + ".amazonaws.com", UseTLS: true}, nil
 	}
+	return parseEndpoint(ConfigS3URL, raw)
+}
+
+// parseEndpoint does not repeat an address that has a password in it.
+func parseEndpoint(key, raw string) (S3Endpoint, error) {
 	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" {
-		return S3Endpoint{}, fmt.Errorf("spec.config[%s]: Invalid value: %q: must be http(s)://host[:port] without a path", ConfigS3URL, raw)
+	if err == nil && u.User != nil {
+		return S3Endpoint{}, fmt.Errorf("spec.config[%s]: Forbidden: credentials belong into the Secret of spec.credential", key)
+	}
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		return S3Endpoint{}, fmt.Errorf("spec.config[%s]: Invalid value: %q: must be http(s)://host[:port] without a path", key, raw)
 	}
 	return S3Endpoint{Host: u.Host, UseTLS: u.Scheme == "https"}, nil
 }
 
 // InsecureSkipTLSVerify reports whether the server's certificate is not checked.
 func (l Location) InsecureSkipTLSVerify() (bool, error) {
-	raw := l.Config[ConfigInsecureSkipTLSVerify]
-	if raw == "" {
-		return false, nil
-	}
-	v, err := strconv.ParseBool(raw)
-	if err != nil {
-		return false, fmt.Errorf("spec.config[%s]: Invalid value: %q: must be true or false", ConfigInsecureSkipTLSVerify, raw)
-	}
-	return v, nil
+	return l.boolean(ConfigInsecureSkipTLSVerify)
 }
 
 // Root is the key prefix of everything that podkeep stores: "" or "<prefix>/".

@@ -15,10 +15,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"unicode"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -84,6 +86,17 @@ func Reason(err error) string {
 	default:
 		return objectstore.Reason(err)
 	}
+}
+
+// Text is an error of this package, or of a store that it has opened, as messages
+// of conditions have it: on one line, and without what differs from try to try,
+// the local port of a connection.
+func Text(err error) string {
+	text := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Source != nil {
+		text = strings.ReplaceAll(text, op.Source.String()+"->", "")
+	}
+	return text
 }
 
 // Resolve reduces a BackupStorageLocation to a Location, with the certificate

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/podkeep/podkeep/internal/location"
 )
@@ -198,19 +199,18 @@ func (f *filesystem) List(ctx context.Context, prefix string) ([]string, error) 
 	if err := checkPrefix(prefix); err != nil {
 		return nil, err
 	}
-	var keys []string
+	var found listing
 	folder := prefix[:strings.LastIndexByte(prefix, '/')+1]
 	err := f.walk(ctx, folder, func(key string) error {
-		if strings.HasPrefix(key, prefix) {
-			keys = append(keys, key)
+		if !strings.HasPrefix(key, prefix) {
+			return nil
 		}
-		return nil
+		return found.add(key)
 	})
 	if err != nil {
 		return nil, f.failed("listing", prefix, err)
 	}
-	slices.Sort(keys) // the walk sorts per directory, which differs where a name continues another
-	return keys, nil
+	return found.sorted(), nil // the walk sorts per directory, which differs where a name continues another
 }
 
 // CommonPrefixes implements Store.
@@ -306,4 +306,12 @@ func (f *filesystem) Delete(ctx context.Context, key string) error {
 		}
 	}
 	return nil
+}
+
+// Presign implements Store: files have no addresses of their own.
+func (f *filesystem) Presign(_ context.Context, key string, _ time.Duration) (string, error) {
+	if err := checkKey(key); err != nil {
+		return "", err
+	}
+	return "", f.failed("making an address of", key, errors.ErrUnsupported)
 }

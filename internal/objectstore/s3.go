@@ -46,6 +46,16 @@ type s3 struct {
 	bucket string
 	root   string // "" or with a trailing slash
 	host   string // for errors
+
+	// put is how objects are written.
+	put minio.PutObjectOptions
+
+	// region is what spec.config says, or "" for "ask the storage".
+	region string
+
+	// public is what signs URLs for people who reach the storage at another
+	// address; nil when they do not. It never connects.
+	public *publicEndpoint
 }
 
 func newS3(l location.Location) (*s3, error) {
@@ -65,23 +75,25 @@ func newS3(l location.Location) (*s3, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := minio.New(endpoint.Host, &minio.Options{
-		Creds:        creds,
-		Secure:       endpoint.UseTLS,
-		Transport:    transport,
-		Region:       strings.Trim(l.Config[location.ConfigRegion], "/"),
-		BucketLookup: lookup,
-		MaxRetries:   s3Tries,
-	})
+	options := minio.Options{
+		Creds:           creds,
+		Secure:          endpoint.UseTLS,
+		Transport:       transport,
+		Region:          strings.Trim(l.Config[location.ConfigRegion], "/"),
+		BucketLookup:    lookup,
+		MaxRetries:      s3Tries,
+		TrailingHeaders: l.ChecksumAlgorithm() != "",
+	}
+	client, err := minio.New(endpoint.Host, &options)
 	if err != nil {
 		return nil, fmt.Errorf("%w: endpoint %s: %w", ErrInvalidConfig, endpoint.Host, err)
 	}
-	return &s3{
-		core:   minio.Core{Client: client},
-		bucket: l.Bucket,
-		root:   l.Root(),
-		host:   endpoint.Host,
-	}, nil
+	s := &s3{core: minio.Core{Client: client}, bucket: l.Bucket, root: l.Root(), host: endpoint.Host, region: options.Region}
+	if s.put, err = putOptions(l); err != nil {
+		return nil, err
+	}
+	s.public, err = newPublicEndpoint(l, options)
+	return s, err
 }
 
 // bucketLookup chooses between host/bucket and bucket.host. Without a demand the
@@ -165,12 +177,11 @@ func (s *s3) Put(ctx context.Context, key string, body io.Reader) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("reading the content of %s: %w", key, err)
 	}
-	opts := minio.PutObjectOptions{ContentType: "application/octet-stream", PartSize: s3PartBytes, NumThreads: 1}
 	if n < s3SmallBytes {
-		_, err = s.core.Client.PutObject(g.ctx, s.bucket, s.root+key, bytes.NewReader(head.Bytes()), n, opts)
+		_, err = s.core.Client.PutObject(g.ctx, s.bucket, s.root+key, bytes.NewReader(head.Bytes()), n, withChecksum(s.put, head.Bytes()))
 	} else {
 		rest := guardedReader{guard: g, reader: io.MultiReader(&head, body)}
-		_, err = s.core.Client.PutObject(g.ctx, s.bucket, s.root+key, rest, -1, opts)
+		_, err = s.core.Client.PutObject(g.ctx, s.bucket, s.root+key, rest, -1, s.put)
 	}
 	if err = g.explain(err); err != nil {
 		return s.failed("writing", key, err)
@@ -250,17 +261,17 @@ func (s *s3) List(ctx context.Context, prefix string) ([]string, error) {
 	if err := checkPrefix(prefix); err != nil {
 		return nil, err
 	}
-	var keys []string
-	err := s.list(ctx, minio.ListObjectsOptions{Prefix: s.root + prefix, Recursive: true}, func(key string) {
-		if !strings.HasSuffix(key, "/") { // a folder object of a web console
-			keys = append(keys, key)
+	var found listing
+	err := s.list(ctx, minio.ListObjectsOptions{Prefix: s.root + prefix, Recursive: true}, func(key string) error {
+		if strings.HasSuffix(key, "/") { // a folder object of a web console
+			return nil
 		}
+		return found.add(key)
 	})
 	if err != nil {
 		return nil, s.failed("listing", prefix, err)
 	}
-	slices.Sort(keys)
-	return keys, nil
+	return found.sorted(), nil
 }
 
 // CommonPrefixes implements Store.
@@ -268,21 +279,21 @@ func (s *s3) CommonPrefixes(ctx context.Context, prefix string) ([]string, error
 	if err := checkFolder(prefix); err != nil {
 		return nil, err
 	}
-	var prefixes []string
-	err := s.list(ctx, minio.ListObjectsOptions{Prefix: s.root + prefix}, func(key string) {
-		if strings.HasSuffix(key, "/") && key != prefix {
-			prefixes = append(prefixes, key)
+	var found listing
+	err := s.list(ctx, minio.ListObjectsOptions{Prefix: s.root + prefix}, func(key string) error {
+		if !strings.HasSuffix(key, "/") || key == prefix {
+			return nil
 		}
+		return found.add(key)
 	})
 	if err != nil {
 		return nil, s.failed("listing", prefix, err)
 	}
-	slices.Sort(prefixes)
-	return slices.Compact(prefixes), nil
+	return slices.Compact(found.sorted()), nil
 }
 
-// list calls found with each key, relative to the root.
-func (s *s3) list(ctx context.Context, opts minio.ListObjectsOptions, found func(key string)) error {
+// list calls found with each key, relative to the root, until it fails.
+func (s *s3) list(ctx context.Context, opts minio.ListObjectsOptions, found func(key string) error) error {
 	g := newGuard(ctx, s3RequestTimeout)
 	defer g.stop()
 	for o := range s.core.ListObjectsIter(g.ctx, s.bucket, opts) {
@@ -290,7 +301,9 @@ func (s *s3) list(ctx context.Context, opts minio.ListObjectsOptions, found func
 			return g.explain(o.Err)
 		}
 		g.progress()
-		found(strings.TrimPrefix(o.Key, s.root))
+		if err := found(strings.TrimPrefix(o.Key, s.root)); err != nil {
+			return err
+		}
 	}
 	// The client ends the iteration without an error when the context ends.
 	return g.explain(context.Cause(g.ctx))

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"time"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/location"
@@ -41,6 +42,9 @@ var (
 
 	// ErrInvalidConfig is a location that no store can be made of.
 	ErrInvalidConfig = errors.New("invalid location")
+
+	// ErrTooManyObjects is a listing that is not kept in memory.
+	ErrTooManyObjects = errors.New("too many objects")
 
 	// ErrBadKey is a key that is empty, absolute or leads out of the location.
 	ErrBadKey = errors.New("bad object key")
@@ -71,6 +75,12 @@ type Store interface {
 
 	// Delete removes an object. It succeeds when there is none.
 	Delete(ctx context.Context, key string) error
+
+	// Presign returns an address from which anybody can read the object, by a GET
+	// request and without credentials, until ttl is over; ttl is 1 s to 7 days. The
+	// object need not exist: who reads one that does not is told so (404). A store
+	// without such addresses, a directory, returns errors.ErrUnsupported.
+	Presign(ctx context.Context, key string, ttl time.Duration) (string, error)
 }
 
 // Open makes a store of a location. It reads credentials but does not connect;

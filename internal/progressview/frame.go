@@ -15,6 +15,35 @@ type Size struct {
 	Width  int // columns
 	Height int // lines
 	ASCII  bool
+	Color  bool
+}
+
+// line is a line of a frame. Its text is colored from a column on.
+type line struct {
+	text  string
+	color string // "" for none
+	from  int
+}
+
+func plainLines(texts []string) []line {
+	lines := make([]line, 0, len(texts))
+	for _, t := range texts {
+		lines = append(lines, line{text: t})
+	}
+	return lines
+}
+
+// fit is the line as it is drawn in a frame of a size.
+func (l line) fit(size Size) string {
+	text := strings.TrimRight(cut(l.text, size.Width), " ")
+	if size.ASCII {
+		text = strings.ReplaceAll(text, "…", "~")
+	}
+	if !size.Color || l.color == "" {
+		return text
+	}
+	at := indexOfColumn(text, l.from)
+	return text[:at] + describe.Paint(l.color, text[at:])
 }
 
 // Widths of the columns beside a bar. describe.Bytes takes 8.
@@ -30,31 +59,29 @@ const (
 // Frame returns the lines that show a state. None is wider than size.Width, and
 // there are no more than size.Height.
 func Frame(s State, m *Meter, elapsed time.Duration, size Size) []string {
-	lines := []string{headline(s, elapsed, size.Width)}
+	lines := plainLines([]string{headline(s, elapsed, size.Width)})
 	if s.Why.Problem && s.Why.Message != "" {
-		lines = append(lines, indented(wrap(s.Why.Message, size.Width-2, maxNoteLines))...)
+		lines = append(lines, plainLines(indented(wrap(s.Why.Message, size.Width-2, maxNoteLines)))...)
 	}
 	if s.Trouble != "" {
-		lines = append(lines, indented(wrap(s.Trouble, size.Width-2, maxNoteLines))...)
+		lines = append(lines, plainLines(indented(wrap(s.Trouble, size.Width-2, maxNoteLines)))...)
 	}
 	l := newLayout(s.Volumes, size)
 	if s.ItemsTotal > 0 {
-		lines = append(lines, itemsLine(s, l))
+		lines = append(lines, line{text: itemsLine(s, l)})
 	}
 	tail := notes(s.Volumes, l)
 	if footer := totalsLine(s, m); footer != "" {
 		tail = append(tail, footer)
 	}
 	lines = append(lines, volumeLines(s.Volumes, m, l, size.Height-len(lines)-len(tail))...)
-	lines = append(lines, tail...)
+	lines = append(lines, plainLines(tail)...)
 	lines = lines[:max(0, min(len(lines), size.Height))]
-	for i := range lines {
-		lines[i] = strings.TrimRight(cut(lines[i], size.Width), " ")
-		if size.ASCII {
-			lines[i] = strings.ReplaceAll(lines[i], "…", "~")
-		}
+	texts := make([]string, 0, len(lines))
+	for _, l := range lines {
+		texts = append(texts, l.fit(size))
 	}
-	return lines
+	return texts
 }
 
 func headline(s State, elapsed time.Duration, width int) string {
@@ -106,21 +133,33 @@ func itemsLine(s State, l layout) string {
 
 // volumeLines are the volumes that fit: all of them, or those that move or have
 // failed, then those that wait, with the others counted in a last line.
-func volumeLines(volumes []describe.Volume, m *Meter, l layout, room int) []string {
+func volumeLines(volumes []describe.Volume, m *Meter, l layout, room int) []line {
 	shown, hidden := volumes, []describe.Volume(nil)
 	if len(volumes) > room {
 		shown, hidden = mostTelling(volumes, max(0, room-1))
 	}
-	var lines []string
+	var lines []line
 	for _, v := range shown {
-		lines = append(lines, volumeLine(v, m, l))
+		lines = append(lines, line{text: volumeLine(v, m, l), color: colorOf(v), from: l.name + 2})
 	}
 	if len(hidden) > 0 {
 		t := describe.Sum(hidden)
-		lines = append(lines, fmt.Sprintf("… and %d more: %d completed, %d failed, %d moving, %d waiting",
-			t.All(), t.Completed, t.Failed, t.Moving, t.Waiting))
+		lines = append(lines, line{text: fmt.Sprintf("… and %d more: %d completed, %d failed, %d moving, %d waiting",
+			t.All(), t.Completed, t.Failed, t.Moving, t.Waiting)})
 	}
 	return lines
+}
+
+// colorOf is the color of what is said about a volume.
+func colorOf(v describe.Volume) string {
+	switch {
+	case v.HasFailed():
+		return describe.Red
+	case v.Finished:
+		return describe.Green
+	default:
+		return ""
+	}
 }
 
 // mostTelling picks n volumes and leaves both parts in their order.

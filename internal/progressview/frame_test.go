@@ -87,13 +87,30 @@ func TestEveryVolumeIsShownOrCounted(t *testing.T) {
 			lines := volumeLines(s.Volumes, NewMeter(), newLayout(s.Volumes, Size{Width: 80, Height: height}), height)
 
 			shown, more := len(lines), 0
-			if _, err := fmt.Sscanf(lines[len(lines)-1], "… and %d more", &more); err == nil {
+			if _, err := fmt.Sscanf(lines[len(lines)-1].text, "… and %d more", &more); err == nil {
 				shown--
 			}
 			g.Expect(shown + more).To(Equal(40))
 			g.Expect(len(lines)).To(BeNumerically("<=", height))
 		})
 	}
+}
+
+func TestColorTakesNoRoom(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	s := mixed()
+	for width := range 130 {
+		plain := Frame(s, measured(s), time.Minute, Size{Width: width, Height: 24})
+		colored := Frame(s, measured(s), time.Minute, Size{Width: width, Height: 24, Color: true})
+
+		for i := range colored {
+			g.Expect(visible(colored[i])).To(Equal(plain[i]))
+		}
+	}
+	lines := strings.Join(Frame(s, measured(s), time.Minute, Size{Width: 100, Height: 24, Color: true}), "\n")
+	g.Expect(lines).To(ContainSubstring(describe.Red + "Failed"))
+	g.Expect(lines).To(ContainSubstring(describe.Green + "Completed"))
 }
 
 func TestPercentIsNeverCompleteTooSoon(t *testing.T) {

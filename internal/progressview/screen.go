@@ -46,7 +46,7 @@ func (s *Screen) Paint(lines []string, width int) string {
 func rows(lines []string, width int) int {
 	n := 0
 	for _, line := range lines {
-		n += max(1, (columns(line)+max(width, 1)-1)/max(width, 1))
+		n += max(1, (columns(visible(line))+max(width, 1)-1)/max(width, 1))
 	}
 	return n
 }

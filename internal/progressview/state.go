@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/describe"
 )
 
@@ -27,30 +26,13 @@ type State struct {
 // are told that none may be running.
 const untakenAfter = 10 * time.Second
 
-// OfBackup returns the state of a backup.
-func OfBackup(b *velerov1.Backup, volumes []velerov1.PodVolumeBackup, now time.Time) State {
+// Of returns the state of a backup or restore.
+func Of(r describe.Run, now time.Time) State {
 	s := State{
-		Title: "Backup " + b.Name, Phase: phaseOrNew(string(b.Status.Phase)),
-		Why: describe.WhyOf(b.Status.Conditions), Finished: b.IsFinished(),
-		Volumes: describe.BackupVolumes(volumes),
+		Title: r.Kind + " " + r.Name, Phase: r.Phase, Why: describe.WhyOf(r.Conditions), Finished: r.Finished,
+		Volumes: r.Volumes, ItemsDone: r.ItemsDone, ItemsTotal: r.ItemsTotal,
 	}
-	if p := b.Status.Progress; p != nil {
-		s.ItemsDone, s.ItemsTotal = p.ItemsBackedUp, p.TotalItems
-	}
-	return s.withHint(b.Namespace, now.Sub(b.CreationTimestamp.Time))
-}
-
-// OfRestore returns the state of a restore.
-func OfRestore(r *velerov1.Restore, volumes []velerov1.PodVolumeRestore, now time.Time) State {
-	s := State{
-		Title: "Restore " + r.Name, Phase: phaseOrNew(string(r.Status.Phase)),
-		Why: describe.WhyOf(r.Status.Conditions), Finished: r.IsFinished(),
-		Volumes: describe.RestoreVolumes(volumes),
-	}
-	if p := r.Status.Progress; p != nil {
-		s.ItemsDone, s.ItemsTotal = p.ItemsRestored, p.TotalItems
-	}
-	return s.withHint(r.Namespace, now.Sub(r.CreationTimestamp.Time))
+	return s.withHint(r.Namespace, now.Sub(r.Created))
 }
 
 // withHint explains an object that nobody takes up, which cannot explain itself.
@@ -63,11 +45,4 @@ func (s State) withHint(namespace string, age time.Duration) State {
 		}
 	}
 	return s
-}
-
-func phaseOrNew(phase string) string {
-	if phase == "" {
-		return describe.PhaseNew
-	}
-	return phase
 }

@@ -116,7 +116,7 @@ func many(n int) State {
 	return shop(volumes...)
 }
 
-func TestOfBackup(t *testing.T) {
+func TestStateOfABackup(t *testing.T) {
 	t.Parallel()
 	b := &velerov1.Backup{ObjectMeta: metav1.ObjectMeta{Name: "shop-1", Namespace: "velero", CreationTimestamp: metav1.Time{Time: start}}}
 	tests := map[string]struct {
@@ -151,14 +151,14 @@ func TestOfBackup(t *testing.T) {
 			backup := b.DeepCopy()
 			backup.Status = tc.status
 
-			got := OfBackup(backup, nil, tc.now)
+			got := Of(describe.RunOf(backup, []describe.Volume{}), tc.now)
 
 			g.Expect(got).To(Equal(tc.want))
 		})
 	}
 }
 
-func TestOfRestoreTakesSizesFromSnapshots(t *testing.T) {
+func TestStateOfARestoreHasSizesOfSnapshots(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	r := &velerov1.Restore{ObjectMeta: metav1.ObjectMeta{Name: "r"}}
@@ -166,7 +166,7 @@ func TestOfRestoreTakesSizesFromSnapshots(t *testing.T) {
 		Volume: "data", SnapshotSize: 7, Pod: corev1.ObjectReference{Namespace: "shop", Name: "web-0"},
 	}}
 
-	got := OfRestore(r, []velerov1.PodVolumeRestore{volume}, start)
+	got := Of(describe.RunOf(r, describe.Volumes([]any{&volume})), start)
 
 	g.Expect(got.Volumes).To(HaveLen(1))
 	g.Expect(got.Volumes[0].Name()).To(Equal("shop/web-0 data"))

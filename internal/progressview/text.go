@@ -62,6 +62,23 @@ func cutStart(text string, limit int) string {
 	return cut("…"+text, limit)
 }
 
+// indexOfColumn is where a column of a text begins, or the end of the text.
+func indexOfColumn(text string, column int) int {
+	n := 0
+	for i, r := range text {
+		if n >= column {
+			return i
+		}
+		n += runeColumns(r)
+	}
+	return len(text)
+}
+
+// visible is a text without its colors.
+func visible(text string) string {
+	return strings.NewReplacer(describe.Red, "", describe.Green, "", describe.Plain, "").Replace(text)
+}
+
 // wrap breaks a text into lines between words. What does not fit into the last
 // line is cut off.
 func wrap(text string, width, maxLines int) []string {

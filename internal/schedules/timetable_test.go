@@ -121,16 +121,16 @@ func TestNewBackup(t *testing.T) {
 	t.Run("labels of the template win", func(t *testing.T) {
 		t.Parallel()
 		g := NewWithT(t)
-		s := s.DeepCopy()
-		s.Spec.Template.Metadata.Labels = map[string]string{"tier": "gold"}
-		g.Expect(NewBackup(s, when).Labels).To(Equal(map[string]string{"tier": "gold", velerov1.ScheduleNameLabel: "nightly"}))
+		labelled := s.DeepCopy()
+		labelled.Spec.Template.Metadata.Labels = map[string]string{"tier": "gold"}
+		g.Expect(NewBackup(labelled, when).Labels).To(Equal(map[string]string{"tier": "gold", velerov1.ScheduleNameLabel: "nightly"}))
 	})
 	t.Run("the schedule owns it if it wants to", func(t *testing.T) {
 		t.Parallel()
 		g := NewWithT(t)
-		s := s.DeepCopy()
-		s.Spec.UseOwnerReferencesInBackup = ptr.To(true)
-		g.Expect(NewBackup(s, when).OwnerReferences).To(ConsistOf(metav1.OwnerReference{
+		owner := s.DeepCopy()
+		owner.Spec.UseOwnerReferencesInBackup = ptr.To(true)
+		g.Expect(NewBackup(owner, when).OwnerReferences).To(ConsistOf(metav1.OwnerReference{
 			APIVersion: "velero.io/v1", Kind: "Schedule", Name: "nightly", UID: "s-1", Controller: ptr.To(true),
 		}))
 	})

@@ -172,6 +172,33 @@ func TestEnsureFailures(t *testing.T) {
 			},
 			repository.ErrBucketNotFound, velerov1.ReasonBucketNotFound, true,
 		},
+		"the namespace leads up": {
+			func(t *testing.T) wire.Repository {
+				t.Helper()
+				r := movertest.NewRepository(t)
+				r.Namespace = "../../other"
+				return r
+			},
+			repository.ErrInvalidConfig, velerov1.ReasonRepositoryNotReady, true,
+		},
+		"the namespace is the folder above": {
+			func(t *testing.T) wire.Repository {
+				t.Helper()
+				r := movertest.NewRepository(t)
+				r.Namespace = ".."
+				return r
+			},
+			repository.ErrInvalidConfig, velerov1.ReasonRepositoryNotReady, true,
+		},
+		"the namespace is empty": {
+			func(t *testing.T) wire.Repository {
+				t.Helper()
+				r := movertest.NewRepository(t)
+				r.Namespace = ""
+				return r
+			},
+			repository.ErrInvalidConfig, velerov1.ReasonRepositoryNotReady, true,
+		},
 		"the credentials file lacks the profile": {
 			func(t *testing.T) wire.Repository {
 				t.Helper()

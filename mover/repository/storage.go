@@ -37,6 +37,9 @@ func newStorage(ctx context.Context, r wire.Repository, create bool) (*boundedSt
 }
 
 func newRawStorage(ctx context.Context, r wire.Repository, create bool) (blob.Storage, error) {
+	if !isPathElement(r.Namespace) {
+		return nil, fmt.Errorf("%w: %q is no namespace", ErrInvalidConfig, r.Namespace)
+	}
 	switch r.Location.Provider {
 	case location.ProviderAWS:
 		return newS3(ctx, r)
@@ -45,6 +48,13 @@ func newRawStorage(ctx context.Context, r wire.Repository, create bool) (blob.St
 	default:
 		return nil, fmt.Errorf("%w: provider %q has no repository storage", ErrInvalidConfig, r.Location.Provider)
 	}
+}
+
+// isPathElement keeps repositories in their own folders. The namespace may come
+// from a PodVolumeBackup that was synced from a bucket, which nobody has checked:
+// "../../other" would be a folder of somebody else.
+func isPathElement(namespace string) bool {
+	return fs.ValidPath(namespace) && namespace != "." && !strings.Contains(namespace, "/")
 }
 
 func newS3(ctx context.Context, r wire.Repository) (blob.Storage, error) {

@@ -82,7 +82,19 @@ func blocked(o observed) *movement.Obstacle {
 	if obstacle := movement.ObstacleOf(o.destination, o.facts.Now); obstacle != nil {
 		return obstacle
 	}
-	return o.volume
+	if o.volume != nil {
+		return o.volume
+	}
+	return held(o.backup)
+}
+
+// held is the last obstacle: hooks are run before the volume is moved, and others
+// go first, because no pod is frozen for them.
+func held(b *velerov1.PodVolumeBackup) *movement.Obstacle {
+	if b.Annotations[velerov1.HoldAnnotation] != velerov1.HoldAll {
+		return nil
+	}
+	return &movement.Obstacle{Reason: velerov1.ReasonWaitingForSlot, Message: "volumes without hooks, and those of other hooks, go first"}
 }
 
 func podObstacle(o observed) *movement.Obstacle {

@@ -238,3 +238,43 @@ func moving(o *observed) {
 func ended(r wire.Result) func(*observed) {
 	return func(o *observed) { o.facts.Mover.Result = &r }
 }
+
+// Before hooks are run, the server must know that nothing else is in the way.
+func TestHeldVolumeWaitsForHooksLast(t *testing.T) {
+	t.Parallel()
+	hold := func(value string) func(*observed) {
+		return func(o *observed) {
+			o.facts.Held = true
+			o.backup.Annotations = map[string]string{velerov1.HoldAnnotation: value}
+		}
+	}
+	all, data := hold(velerov1.HoldAll), hold(velerov1.HoldData)
+	prepared := func(o *observed) {
+		o.sourceAsked = false
+		o.facts.Mover = &movement.Mover{Name: "nightly-1", UID: "pod-1", Prepared: true}
+	}
+	for name, tc := range map[string]struct {
+		o      observed
+		action movement.Action
+		reason string
+	}{
+		"not its turn":                       {see(all), movement.ActNothing, velerov1.ReasonWaitingForSlot},
+		"a repository that is not ready":     {see(all, func(o *observed) { o.destination.Repository.Status.Phase = velerov1.BackupRepositoryPhaseNew }), movement.ActNothing, velerov1.ReasonWaitingForRepository},
+		"its pod is gone":                    {see(all, noPod), movement.ActFinish, velerov1.ReasonPodGone},
+		"it is canceled":                     {see(all, func(o *observed) { o.facts.Cancel = "canceled" }), movement.ActFinish, velerov1.ReasonCanceled},
+		"its turn":                           {see(data), movement.ActStart, velerov1.ReasonPreparing},
+		"its turn, without room for a mover": {see(data, func(o *observed) { o.facts.HasRoom = false }), movement.ActAwaitRoom, velerov1.ReasonWaitingForHooks},
+		"its mover is ready":                 {see(data, prepared), movement.ActNothing, velerov1.ReasonWaitingForHooks},
+		"the hooks have been run":            {see(prepared), movement.ActAwaitSlot, velerov1.ReasonWaitingForSlot},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+
+			step := plan(tc.o)
+
+			g.Expect(step.Action).To(Equal(tc.action))
+			g.Expect(step.Reason).To(Equal(tc.reason))
+		})
+	}
+}

@@ -39,6 +39,8 @@ type Reconciler struct {
 	Compression string
 
 	Recorder events.EventRecorder
+
+	own movement.OwnWrites[velerov1.PodVolumeBackup, *velerov1.PodVolumeBackup]
 }
 
 // +kubebuilder:rbac:groups=velero.io,namespace=velero,resources=podvolumebackups,verbs=get;list;watch;update;patch
@@ -55,10 +57,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	b := &velerov1.PodVolumeBackup{}
 	if err := r.Client.Get(ctx, req.NamespacedName, b); err != nil {
 		if client.IgnoreNotFound(err) == nil {
+			r.own.Forget(req.NamespacedName)
 			r.Actor.Forget(ctx, movement.Key{Kind: wire.KindBackup, Name: req.Name})
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	r.own.Refresh(b)
 	if b.Spec.Node != r.Node && !b.IsFinished() {
 		return ctrl.Result{}, nil // another agent's
 	}
@@ -87,6 +91,7 @@ func (r *Reconciler) observe(ctx context.Context, b *velerov1.PodVolumeBackup) (
 		Now:      r.Clock.Now(),
 		Subject:  movement.VolumeName(b.Spec.Pod, b.Spec.Volume),
 		Finished: b.IsFinished(),
+		Held:     b.Annotations[velerov1.HoldAnnotation] != "",
 		Cancel:   movement.CancelReason(b, b.Spec.Cancel, b.Status.Message),
 	}}
 	if err := r.Actor.Observe(ctx, r.subject(b), &o.facts); err != nil || o.facts.Finished {
@@ -150,6 +155,7 @@ func (r *Reconciler) patch(ctx context.Context, before, after *velerov1.PodVolum
 	if err := r.Client.Patch(ctx, after, client.MergeFrom(before)); err != nil {
 		return client.IgnoreNotFound(err)
 	}
+	r.own.Remember(after)
 	if after.IsFinished() && !before.IsFinished() {
 		movement.RecordEnd(r.Recorder, after, statusOf(after))
 	}

@@ -3,6 +3,7 @@ package movement
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -54,7 +55,7 @@ func (a *Actor) Observe(ctx context.Context, s Subject, f *Facts) error {
 	f.Movers = s.Movers
 	f.Slot = a.Ledger.Standing(s.Key)
 	f.HasRoom = a.Ledger.HasRoom(s.Key)
-	f.Crowded = a.Ledger.IsCrowded()
+	f.Busy = a.Ledger.IsBusy()
 	if s.Status.Completed != nil {
 		f.Completed = s.Status.Completed.Time
 	}
@@ -89,7 +90,7 @@ func (a *Actor) Act(ctx context.Context, s Subject, p Proposal) (types.UID, erro
 	}
 	switch p.Step.Action {
 	case ActStart:
-		return a.start(ctx, s.Key, p.Build)
+		return a.start(ctx, s.Key, p)
 	case ActAwaitRoom:
 		a.awaitRoom(ctx, s.Key)
 		return "", nil
@@ -134,17 +135,27 @@ func (a *Actor) follow(key Key, f Facts) {
 	if m.Result == nil && !m.Ended {
 		a.Logs.Follow(moverlog.Target{Kind: key.Kind, Namespace: m.Namespace, Name: m.Name, UID: m.UID})
 	}
+	if m.Ran {
+		a.Logs.Hurry(m.UID)
+	}
 }
 
 // start makes a mover pod. A name that is taken is success: it is this mover, or
 // Observe will say whose it is.
-func (a *Actor) start(ctx context.Context, key Key, build func(bool) (*corev1.Pod, error)) (types.UID, error) {
-	standing := a.Ledger.Admit(key)
+func (a *Actor) start(ctx context.Context, key Key, p Proposal) (types.UID, error) {
+	others, err := a.others(ctx)
+	if err != nil {
+		return "", err
+	}
+	if p.Facts.Held {
+		others = math.MaxInt32 // nobody knows when it may move
+	}
+	standing := a.Ledger.Admit(key, others)
 	if standing == slots.Unknown {
 		return "", outcome.Waitf(velerov1.ReasonWaitingForSlot, a.Limits.Recheck,
 			"the node prepares as many other volumes as it may")
 	}
-	pod, err := build(standing == slots.Granted)
+	pod, err := p.Build(standing == slots.Granted)
 	if err != nil {
 		return "", a.refuse(ctx, key, outcome.Terminalf(velerov1.ReasonInvalidSpec, "building mover pod: %w", err))
 	}
@@ -162,6 +173,31 @@ func (a *Actor) start(ctx context.Context, key Key, build func(bool) (*corev1.Po
 	}
 }
 
+// others counts the volumes of the node that have no mover yet, less the one that
+// is asked for. Those that are held do not compete for a slot.
+func (a *Actor) others(ctx context.Context) (int, error) {
+	here := client.InNamespace(a.Namespace)
+	backups, restores := &velerov1.PodVolumeBackupList{}, &velerov1.PodVolumeRestoreList{}
+	if err := a.Client.List(ctx, backups, here, client.UnsafeDisableDeepCopy); err != nil {
+		return 0, fmt.Errorf("listing pod volume backups: %w", err)
+	}
+	if err := a.Client.List(ctx, restores, here, client.UnsafeDisableDeepCopy); err != nil {
+		return 0, fmt.Errorf("listing pod volume restores: %w", err)
+	}
+	wanted := 0
+	for i := range backups.Items {
+		if b := &backups.Items[i]; b.Spec.Node == a.Node && !b.IsFinished() && b.Annotations[velerov1.HoldAnnotation] == "" {
+			wanted++
+		}
+	}
+	for i := range restores.Items {
+		if r := &restores.Items[i]; r.Status.Node == a.Node && !r.IsFinished() {
+			wanted++
+		}
+	}
+	return max(0, wanted-a.Ledger.Len()-1), nil
+}
+
 // refuse gives the slot of a mover back that will never be made.
 func (a *Actor) refuse(ctx context.Context, key Key, err error) error {
 	a.Triggers.Wake(ctx, a.Ledger.Release(key))
@@ -170,7 +206,7 @@ func (a *Actor) refuse(ctx context.Context, key Key, err error) error {
 
 // awaitRoom registers for room, and looks again at once when there is some now.
 func (a *Actor) awaitRoom(ctx context.Context, key Key) {
-	if a.Ledger.Admit(key) != slots.Unknown {
+	if a.Ledger.Admit(key, math.MaxInt32) != slots.Unknown {
 		a.Triggers.Wake(ctx, []Key{key})
 	}
 }

@@ -76,6 +76,10 @@ type Limits struct {
 	// miss a change until its next look a minute later (v1.36.3).
 	Notice time.Duration
 
+	// Settle is how long data has to move before it is worth a write that says so:
+	// most small volumes are done by then, and that is a write anyway.
+	Settle time.Duration
+
 	// Linger is how long the pod of a mover that has ended may stay while others
 	// of its node wait.
 	Linger time.Duration
@@ -93,6 +97,7 @@ func DefaultLimits() Limits {
 		Movers:  3,
 		Refused: 15 * time.Second,
 		Notice:  time.Second,
+		Settle:  500 * time.Millisecond,
 		Linger:  10 * time.Second,
 	}
 }
@@ -112,8 +117,9 @@ type Facts struct {
 	Limits  Limits
 	Subject string // the volume, for messages
 
-	// What the object says.
+	// What the object says. Held is one whose data must not be moved yet.
 	Finished bool
+	Held     bool
 	Cancel   string      // why to stop; "" means that nobody asked
 	Movers   []types.UID // mover pods made so far, oldest first
 
@@ -128,11 +134,10 @@ type Facts struct {
 
 	Mover *Mover // nil when there is none
 
-	// What the node's ledger says. Crowded means that other movers of the node wait
-	// or are being prepared.
+	// What the node's ledger says. Busy means that movers of the node have not ended.
 	Slot    slots.Standing
 	HasRoom bool
-	Crowded bool
+	Busy    bool
 
 	// Completed is when a finished object ended; zero means that it did not say.
 	Completed time.Time
@@ -153,6 +158,7 @@ type Mover struct {
 	Running  time.Time // since when its container runs; zero means that it does not
 	Prepared bool
 	Started  bool
+	Begun    time.Time // when Started was heard of; zero means that nobody knows
 	Progress wire.Progress
 	Result   *wire.Result // nil means that it has not said how it ended
 
@@ -195,6 +201,7 @@ func MoverOf(pod *corev1.Pod, owner types.UID, log moverlog.State, wasReady bool
 		Told:      parseTime(pod.Annotations[velerov1.SlotGrantedAtAnnotation]),
 		Prepared:  log.Prepared || wasReady,
 		Started:   log.Started,
+		Begun:     log.StartedAt,
 		Progress:  log.Progress,
 		Result:    log.Result,
 	}
@@ -285,6 +292,15 @@ func formatMovers(uids []types.UID) string {
 		texts = append(texts, string(uid))
 	}
 	return strings.Join(texts, ",")
+}
+
+// settlesIn is for how long yet the start of the mover is not worth a write; 0 or
+// less means that it is.
+func (f Facts) settlesIn() time.Duration {
+	if f.Mover.Begun.IsZero() {
+		return 0
+	}
+	return f.Mover.Begun.Add(f.Limits.Settle).Sub(f.Now)
 }
 
 // NeedsSource reports whether it matters where the volume and the repository are:

@@ -40,7 +40,7 @@ const (
 type Step struct {
 	Action  Action
 	Outcome Outcome // set when Action is ActFinish
-	Reason  string  // condition reason
+	Reason  string  // condition reason; "" leaves the conditions as they are
 	Message string  // for people, about the subject, without a full stop
 	After   time.Duration
 }
@@ -84,6 +84,9 @@ func Plan(f Facts) Step {
 // planMoving tells a mover again that has not noticed its slot.
 func planMoving(f Facts) Step {
 	s := Step{Action: ActNothing, Reason: velerov1.ReasonMoving, Message: "mover pod " + f.Mover.Name + " moves data"}
+	if left := f.settlesIn(); f.Mover.Started && left > 0 {
+		return Step{Action: ActNothing, After: left}
+	}
 	if f.Mover.Started {
 		return s
 	}
@@ -95,7 +98,7 @@ func planMoving(f Facts) Step {
 	return s
 }
 
-// planFinished lets the pod of a mover that has ended stay while others wait:
+// planFinished lets the pod of a mover that has ended stay while others work:
 // taking a pod down costs as much processor time as moving a small volume.
 func planFinished(f Facts) Step {
 	m := f.Mover
@@ -103,7 +106,7 @@ func planFinished(f Facts) Step {
 	switch {
 	case m == nil, m.Foreign, !m.Deleting.IsZero():
 		return Step{Action: ActNothing}
-	case f.Crowded && (m.Ended || m.Result != nil) && f.Now.Before(lingers):
+	case f.Busy && (m.Ended || m.Result != nil) && f.Now.Before(lingers):
 		return Step{Action: ActNothing, After: lingers.Sub(f.Now)}
 	default:
 		return Step{Action: ActClean}
@@ -166,6 +169,9 @@ func planWithoutMover(f Facts) Step {
 		return fail(*f.Blocked)
 	case f.Blocked != nil:
 		return Step{Action: ActNothing, Reason: f.Blocked.Reason, Message: f.Blocked.Message, After: f.Blocked.After}
+	case !f.HasRoom && f.Held:
+		// The others of its group may be what the node is full of.
+		return Step{Action: ActAwaitRoom, Reason: velerov1.ReasonWaitingForHooks, Message: waitingForHooks}
 	case !f.HasRoom:
 		return Step{Action: ActAwaitRoom, Reason: velerov1.ReasonWaitingForSlot,
 			Message: "the node prepares as many other volumes as it may"}
@@ -235,12 +241,19 @@ func doing(m *Mover) string {
 	}
 }
 
+// waitingForHooks is what the server waits for before it runs the hooks of a held
+// volume.
+const waitingForHooks = "everything is ready but for the hooks that are run before"
+
 func planSlot(f Facts) Step {
+	if f.Held {
+		return Step{Action: ActNothing, Reason: velerov1.ReasonWaitingForHooks, Message: waitingForHooks}
+	}
 	waiting := Step{Action: ActNothing, Reason: velerov1.ReasonWaitingForSlot,
 		Message: fmt.Sprintf("mover pod %s is ready and waits until the node moves fewer other volumes", f.Mover.Name)}
 	switch f.Slot {
 	case slots.Granted:
-		return Step{Action: ActGrant, Reason: velerov1.ReasonMoving, Message: "mover pod " + f.Mover.Name + " moves data"}
+		return Step{Action: ActGrant} // that it moves data is said when it does
 	case slots.Ready:
 		return waiting
 	default:

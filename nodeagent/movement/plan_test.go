@@ -28,13 +28,13 @@ func TestPlan(t *testing.T) {
 			facts: facts(finished, with(mover())), want: Step{Action: ActClean},
 		},
 		"finished a moment ago, others wait: the ended mover stays": {
-			facts: facts(finished, crowded, with(mover(result(wire.Result{})))), want: Step{Action: ActNothing, After: 10 * time.Second},
+			facts: facts(finished, busy, with(mover(result(wire.Result{})))), want: Step{Action: ActNothing, After: 10 * time.Second},
 		},
 		"finished a while ago, others wait: clean up": {
-			facts: facts(finished, crowded, with(mover(result(wire.Result{}))), at(10*time.Second)), want: Step{Action: ActClean},
+			facts: facts(finished, busy, with(mover(result(wire.Result{}))), at(10*time.Second)), want: Step{Action: ActClean},
 		},
 		"finished, others wait, mover still runs: clean up": {
-			facts: facts(finished, crowded, with(mover())), want: Step{Action: ActClean},
+			facts: facts(finished, busy, with(mover())), want: Step{Action: ActClean},
 		},
 		"finished, mover on its way out: nothing": {
 			facts: facts(finished, with(mover(deleting))), want: Step{Action: ActNothing},
@@ -111,7 +111,15 @@ func TestPlan(t *testing.T) {
 		},
 		"mover ready, slot held: grant": {
 			facts: facts(with(mover(prepared)), standing(slots.Granted)),
-			want:  Step{Action: ActGrant, Reason: velerov1.ReasonMoving}, wantMessage: "moves data",
+			want:  Step{Action: ActGrant},
+		},
+		"mover has just started: not worth a write yet": {
+			facts: facts(with(mover(prepared, granted, started, begun(t0))), standing(slots.Granted), at(100*time.Millisecond)),
+			want:  Step{Action: ActNothing, After: DefaultLimits().Settle - 100*time.Millisecond},
+		},
+		"mover has moved data for a while: say so": {
+			facts: facts(with(mover(prepared, granted, started, begun(t0))), standing(slots.Granted), at(DefaultLimits().Settle)),
+			want:  Step{Action: ActNothing, Reason: velerov1.ReasonMoving}, wantMessage: "moves data",
 		},
 		"mover has not noticed its slot: tell it again": {
 			facts: facts(with(mover(prepared, granted, toldAt(t0))), standing(slots.Granted), at(time.Second)),
@@ -260,7 +268,7 @@ func facts(mods ...func(*Facts)) Facts {
 
 func finished(f *Facts) { f.Finished, f.Completed = true, t0 }
 
-func crowded(f *Facts) { f.Crowded = true }
+func busy(f *Facts)    { f.Busy = true }
 func room(f *Facts)    { f.HasRoom = true }
 func durable(f *Facts) { f.Durable = true }
 func cancel(f *Facts)  { f.Cancel = "canceled on request (spec.cancel)" }
@@ -285,10 +293,12 @@ func runs(m *Mover)     { m.Running = t0; m.Ran = true }
 func prepared(m *Mover) { m.Prepared = true }
 func granted(m *Mover)  { m.Granted = true }
 func started(m *Mover)  { m.Started = true }
-func stuck(m *Mover)    { m.Stuck = "ImagePullBackOff: back-off pulling image" }
-func deleting(m *Mover) { m.Deleting = t0.Add(5 * time.Second) }
-func ended(m *Mover)    { m.Ended = true; m.Ran = true; m.Ending = "OOMKilled, exit code 137" }
-func neverRan(m *Mover) { m.Ran = false; m.Ending = "OutOfpods" }
+
+func begun(t time.Time) func(*Mover) { return func(m *Mover) { m.Begun = t } }
+func stuck(m *Mover)                 { m.Stuck = "ImagePullBackOff: back-off pulling image" }
+func deleting(m *Mover)              { m.Deleting = t0.Add(5 * time.Second) }
+func ended(m *Mover)                 { m.Ended = true; m.Ran = true; m.Ending = "OOMKilled, exit code 137" }
+func neverRan(m *Mover)              { m.Ran = false; m.Ending = "OutOfpods" }
 
 func result(r wire.Result) func(*Mover) { return func(m *Mover) { m.Result = &r } }
 

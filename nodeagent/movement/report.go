@@ -100,8 +100,11 @@ func (r Report) applyMover(s *Status, step Step, now metav1.Time) {
 	} else if step.Reason != "" && step.Outcome == "" {
 		r.set(s, velerov1.ConditionMoverReady, metav1.ConditionFalse, step)
 	}
+	if m.Result == nil && r.Facts.settlesIn() > 0 {
+		return
+	}
 	if m.Started || (m.Result != nil && m.Result.Error == "") {
-		s.Started = first(s.Started, now)
+		s.Started = first(s.Started, startOf(m, now))
 	}
 	if p := m.Progress; p.DoneBytes > 0 || p.TotalBytes > 0 {
 		s.Progress = velerov1.DataMoveOperationProgress{TotalBytes: p.TotalBytes, BytesDone: p.DoneBytes}
@@ -194,6 +197,14 @@ func MoversAfter(f Facts, made string) string {
 	default:
 		return text + "," + made
 	}
+}
+
+// startOf is when the mover began to move data, as far as anybody knows.
+func startOf(m *Mover, now metav1.Time) metav1.Time {
+	if m.Begun.IsZero() {
+		return now
+	}
+	return metav1.NewTime(m.Begun)
 }
 
 func first(t *metav1.Time, now metav1.Time) *metav1.Time {

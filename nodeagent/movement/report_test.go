@@ -33,6 +33,7 @@ func TestPhaseFollowsTheFacts(t *testing.T) {
 		"mover ready":                        {status: accepted, facts: facts(with(mover(prepared))), want: phasePrepared},
 		"mover granted":                      {status: accepted, facts: facts(with(mover(prepared, granted))), want: phasePrepared},
 		"mover started":                      {status: accepted, facts: facts(with(mover(prepared, granted, started))), want: phaseInProgress},
+		"mover started a moment ago":         {status: accepted, facts: facts(with(mover(prepared, granted, started, begun(t0)))), want: phasePrepared},
 		"mover started, seen by a new agent": {status: inProgress, facts: facts(with(mover(granted))), want: phaseInProgress},
 		"second mover":                       {status: inProgress, facts: facts(made("a"), room), want: phaseInProgress},
 		"canceling":                          {status: inProgress, facts: facts(cancel, with(mover(prepared))), want: phaseCanceling},

@@ -50,12 +50,15 @@ func (p PodLogs) Open(ctx context.Context, t Target) (io.ReadCloser, error) {
 		Stream(ctx)
 }
 
-// Between two tries to open a log. A container is usually there within two
-// seconds, and its first words decide how fast ten small volumes go; after that
-// it waits for an image or a mount, and every event of its pod is a try as well.
+// A mover's first words decide how fast ten small volumes go, so its log is
+// wanted as soon as there is one. To ask the API server is expensive (a request to
+// the kubelet for each try), to ask Begun is not: a log is opened when Begun says
+// so, when Hurry is called, or every patientInterval, whatever comes first. The
+// container runs a moment after it began to be made; hence retryInterval.
 const (
-	eagerInterval   = 250 * time.Millisecond
-	eagerTries      = 40
+	lookInterval    = 150 * time.Millisecond
+	retryInterval   = 300 * time.Millisecond
+	eagerTries      = 30
 	patientInterval = 5 * time.Second
 )
 
@@ -64,6 +67,10 @@ const (
 type Follower struct {
 	Logs  Opener
 	Clock clock.Clock
+
+	// Begun reports whether the container of a mover is being made, so that its log
+	// can be opened now or in a moment. It is asked often. nil never says so.
+	Begun func(t Target) bool
 
 	// Notify is called when a mover has said something new, from the goroutine
 	// that reads its log.
@@ -104,16 +111,11 @@ func (f *Follower) Start(ctx context.Context) error {
 // NeedLeaderElection says that every node's agent follows its own movers.
 func (f *Follower) NeedLeaderElection() bool { return false }
 
-// Follow begins to follow a mover, or tries at once when its log could not be
-// opened yet: call it on every event of the pod.
+// Follow begins to follow a mover. It does nothing for one that is followed.
 func (f *Follower) Follow(target Target) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if t, ok := f.tails[target.UID]; ok {
-		select {
-		case t.poke <- struct{}{}:
-		default:
-		}
+	if _, ok := f.tails[target.UID]; ok {
 		return
 	}
 	t := &tail{target: target, poke: make(chan struct{}, 1)}
@@ -123,6 +125,21 @@ func (f *Follower) Follow(target Target) {
 	f.tails[target.UID] = t
 	if f.ctx != nil {
 		f.run(t)
+	}
+}
+
+// Hurry opens the log of a followed mover at once, if it could not be opened yet:
+// call it when its container is known to run.
+func (f *Follower) Hurry(uid types.UID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t, ok := f.tails[uid]
+	if !ok {
+		return
+	}
+	select {
+	case t.poke <- struct{}{}:
+	default:
 	}
 }
 
@@ -169,21 +186,34 @@ func (f *Follower) run(t *tail) {
 // nobody wants to know any more.
 func (f *Follower) follow(ctx context.Context, t *tail) {
 	l := &log{}
-	for try := 0; ctx.Err() == nil; try++ {
+	for tries := 0; f.await(ctx, t, tries); tries++ {
 		if f.read(ctx, t, l) {
 			return
 		}
-		interval := eagerInterval
-		if try >= eagerTries {
-			interval = patientInterval
-		}
-		timer := f.Clock.NewTimer(interval)
+	}
+}
+
+// await waits until it is time to open the log, and reports whether anybody still
+// wants to. tries is how often it was opened already.
+func (f *Follower) await(ctx context.Context, t *tail, tries int) bool {
+	interval := lookInterval
+	if tries > 0 {
+		interval = retryInterval
+	}
+	timer := f.Clock.NewTimer(interval)
+	defer timer.Stop()
+	for waited := interval; ; waited += interval {
 		select {
 		case <-ctx.Done():
-		case <-timer.C():
+			return false
 		case <-t.poke:
+			return true
+		case <-timer.C():
 		}
-		timer.Stop()
+		if waited >= patientInterval || (tries < eagerTries && f.Begun != nil && f.Begun(t.target)) {
+			return true
+		}
+		timer.Reset(interval)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	. "github.com/onsi/gomega"
 	"k8s.io/utils/clock"
@@ -33,6 +34,7 @@ func TestFollowerTriesUntilTheContainerIsThere(t *testing.T) {
 		var last atomic.Pointer[State]
 		f := &Follower{
 			Clock: clock.RealClock{},
+			Begun: func(Target) bool { return true },
 			Logs: openerFunc(func(context.Context, Target) (io.ReadCloser, error) {
 				if tries.Add(1) < 5 {
 					return nil, errors.New("container is waiting to start: ContainerCreating")
@@ -62,6 +64,7 @@ func TestFollowerOpensALogAgainThatEndsWithoutResult(t *testing.T) {
 		var stages atomic.Int32
 		f := &Follower{
 			Clock: clock.RealClock{},
+			Begun: func(Target) bool { return true },
 			Logs: openerFunc(func(context.Context, Target) (io.ReadCloser, error) {
 				if tries.Add(1) == 1 {
 					return io.NopCloser(strings.NewReader(`{"type":"prepared"}` + "\n" + `{"type":"sta`)), nil
@@ -79,6 +82,47 @@ func TestFollowerOpensALogAgainThatEndsWithoutResult(t *testing.T) {
 	})
 }
 
+func TestFollowerAsksTheAPIServerOnlyWhenThereMayBeALog(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		begunAfter int // looks
+		hurry      bool
+		want       time.Duration
+	}{
+		"container is made: at the next look":                     {begunAfter: 4, want: 4 * lookInterval},
+		"container is known to run: at once":                      {begunAfter: 1000, hurry: true, want: 0},
+		"nobody can tell whether there is a container: patiently": {begunAfter: 1000, want: patientInterval},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				g := NewWithT(t)
+				c := clock.RealClock{}
+				began, looks, tries := c.Now(), 0, []time.Duration{}
+				f := &Follower{
+					Clock: c,
+					Begun: func(Target) bool { looks++; return looks >= tc.begunAfter },
+					Logs: openerFunc(func(context.Context, Target) (io.ReadCloser, error) {
+						tries = append(tries, c.Since(began))
+						return io.NopCloser(strings.NewReader(wholeLog)), nil
+					}),
+					Notify: func(context.Context, Target, State) {},
+				}
+				f.Follow(target)
+				if tc.hurry {
+					f.Hurry(target.UID)
+				}
+
+				runUntilIdle(t, f)
+
+				g.Expect(tries).To(HaveLen(1))
+				g.Expect(tries[0]).To(BeNumerically("~", tc.want, lookInterval))
+			})
+		})
+	}
+}
+
 func TestForgottenMoverIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -87,6 +131,7 @@ func TestForgottenMoverIsNotFollowed(t *testing.T) {
 		opened, closed := make(chan struct{}), make(chan struct{})
 		f := &Follower{
 			Clock: clock.RealClock{},
+			Begun: func(Target) bool { return true },
 			Logs: openerFunc(func(ctx context.Context, _ Target) (io.ReadCloser, error) {
 				r, w := io.Pipe()
 				close(opened)

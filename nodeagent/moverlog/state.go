@@ -18,6 +18,9 @@ type State struct {
 	Prepared bool
 	Started  bool
 
+	// StartedAt is when Started was read; zero means never.
+	StartedAt time.Time
+
 	// Progress is the latest report, taken over at most once per
 	// progressInterval.
 	Progress wire.Progress
@@ -77,6 +80,9 @@ func (l *log) line(text string, now time.Time) change {
 	case wire.MessagePrepared:
 		return l.stage(&l.state.Prepared)
 	case wire.MessageStarted:
+		if !l.state.Started {
+			l.state.StartedAt = now
+		}
 		return l.stage(&l.state.Started)
 	case wire.MessageProgress:
 		return l.progress(m.Progress, now)

@@ -26,7 +26,7 @@ func TestLogBecomesState(t *testing.T) {
 		},
 		"started implies prepared, for a log whose beginning was rotated away": {
 			log:  `{"type":"started"}` + "\n",
-			want: State{Prepared: true, Started: true},
+			want: State{Prepared: true, Started: true, StartedAt: time.Unix(100, 0)},
 		},
 		"progress": {
 			log:  `{"type":"progress","progress":{"totalBytes":10,"doneBytes":4}}` + "\n",

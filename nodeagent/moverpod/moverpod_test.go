@@ -86,7 +86,7 @@ func TestBuildRefusesAFolderThatNothingIsMountedAt(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 
-	_, err := Build(template(), backupMover(folder("unused", "")))
+	_, err := Build(template(), backupMover(folder(location.ConfigPublicURL, "https://backup.example.com")))
 
 	g.Expect(err).To(MatchError(ContainSubstring(`location default: spec.config: Required value: "claim" or "hostPath"`)))
 }

@@ -37,6 +37,8 @@ type Reconciler struct {
 	Template moverpod.Template
 
 	Recorder events.EventRecorder
+
+	own movement.OwnWrites[velerov1.PodVolumeRestore, *velerov1.PodVolumeRestore]
 }
 
 // +kubebuilder:rbac:groups=velero.io,namespace=velero,resources=podvolumerestores,verbs=get;list;watch;update;patch
@@ -53,10 +55,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	v := &velerov1.PodVolumeRestore{}
 	if err := r.Client.Get(ctx, req.NamespacedName, v); err != nil {
 		if apierrors.IsNotFound(err) {
+			r.own.Forget(req.NamespacedName)
 			r.Actor.Forget(ctx, movement.Key{Kind: wire.KindRestore, Name: req.Name})
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	r.own.Refresh(v)
 	ours, err := r.isOurs(ctx, v)
 	if err != nil || !ours {
 		return ctrl.Result{}, err
@@ -161,6 +165,7 @@ func (r *Reconciler) patch(ctx context.Context, before, after *velerov1.PodVolum
 	if err := r.Client.Patch(ctx, after, client.MergeFrom(before)); err != nil {
 		return client.IgnoreNotFound(err)
 	}
+	r.own.Remember(after)
 	if after.IsFinished() && !before.IsFinished() {
 		movement.RecordEnd(r.Recorder, after, statusOf(after))
 	}

@@ -4,8 +4,8 @@
 // A mover holds a slot, or it waits: either it is still being prepared, or it is
 // ready and stands in line. Slots go to ready movers first, in the order in which
 // they became ready, so that a slot never waits for a pod to start; a mover that
-// is made while there are more free slots than waiting movers gets one at once.
-// The number of waiting movers is bounded too.
+// nobody competes with gets one when it is made. The number of waiting movers is
+// bounded too.
 //
 // The Ledger lives in one process and is safe for concurrent use. It is rebuilt
 // from the mover pods at start (Adopt); between, it is ahead of every cache,
@@ -74,17 +74,28 @@ func (l *Ledger[K]) HasRoom(key K) bool {
 	return l.hasRoom(key)
 }
 
-// IsCrowded reports whether movers wait for a slot or are being prepared.
-func (l *Ledger[K]) IsCrowded() bool {
+// Len returns how many movers have not ended.
+func (l *Ledger[K]) Len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.waiting() > 0
+	return len(l.movers)
+}
+
+// IsBusy reports whether there are movers that have not ended.
+func (l *Ledger[K]) IsBusy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.movers) > 0
 }
 
 // Admit takes a mover that is about to be made and returns how it stands: Granted
 // or Preparing, or Unknown when there is no room. Whoever is refused is returned
 // by a later Ready or Release. A mover that the ledger knows keeps its standing.
-func (l *Ledger[K]) Admit(key K) Standing {
+//
+// others is how many movers that the ledger does not know are wanted as well. A
+// slot is given now only if there is one for each of them too: of movers that
+// start at the same time the first is not the first to be ready.
+func (l *Ledger[K]) Admit(key K, others int) Standing {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -94,7 +105,7 @@ func (l *Ledger[K]) Admit(key K) Standing {
 			l.refused = append(l.refused, key)
 		}
 		return Unknown
-	case l.hasSpareSlot():
+	case l.freeSlots() > l.waiting()+others:
 		l.movers[key] = Granted
 	default:
 		l.movers[key] = Preparing
@@ -140,19 +151,15 @@ func (l *Ledger[K]) advance() []K {
 	for _, key := range again {
 		l.movers[key] = Granted
 	}
-	room := l.freeSlots() + l.queue - l.waiting()
-	return append(again, l.refused[:max(0, min(room, len(l.refused)))]...)
+	return append(again, l.refused[:max(0, min(l.room(), len(l.refused)))]...)
 }
 
-// hasRoom lets a mover in that will wait as long as the queue is not full, and one
-// that gets a slot at once always. The caller holds mu.
-func (l *Ledger[K]) hasRoom(key K) bool {
-	return l.movers[key] != Unknown || l.waiting() < l.queue || l.hasSpareSlot()
-}
+// hasRoom reports whether a mover may exist. The caller holds mu.
+func (l *Ledger[K]) hasRoom(key K) bool { return l.movers[key] != Unknown || l.room() > 0 }
 
-// hasSpareSlot reports whether a slot stays free even when everybody who waits
-// takes one. The caller holds mu.
-func (l *Ledger[K]) hasSpareSlot() bool { return l.freeSlots() > l.waiting() }
+// room is how many more movers may exist: one for each slot, and as many as may
+// wait. The caller holds mu.
+func (l *Ledger[K]) room() int { return l.slots + l.queue - len(l.movers) }
 
 func (l *Ledger[K]) freeSlots() int {
 	n := l.slots

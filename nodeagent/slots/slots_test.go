@@ -13,10 +13,24 @@ func TestMoverMadeWhileASlotIsFreeGetsItAtOnce(t *testing.T) {
 	g := NewWithT(t)
 	l := New[string](2, 8)
 
-	g.Expect(l.Admit("a")).To(Equal(Granted))
-	g.Expect(l.Admit("b")).To(Equal(Granted))
-	g.Expect(l.Admit("c")).To(Equal(Preparing))
-	g.Expect(l.Admit("a")).To(Equal(Granted), "asking again changes nothing")
+	g.Expect(l.Admit("a", 0)).To(Equal(Granted))
+	g.Expect(l.Admit("b", 0)).To(Equal(Granted))
+	g.Expect(l.Admit("c", 0)).To(Equal(Preparing))
+	g.Expect(l.Admit("a", 0)).To(Equal(Granted), "asking again changes nothing")
+}
+
+func TestSlotIsNotGivenAtCreationWhenMoreAreWanted(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	l := New[string](2, 8)
+
+	g.Expect(l.Admit("a", 2)).To(Equal(Preparing), "three for two slots")
+	g.Expect(l.Admit("b", 1)).To(Equal(Preparing))
+	g.Expect(l.Admit("c", 0)).To(Equal(Preparing))
+
+	g.Expect(l.Ready("c")).To(Equal([]string{"c"}))
+	g.Expect(l.Ready("a")).To(Equal([]string{"a"}))
+	g.Expect(l.Ready("b")).To(BeEmpty())
 }
 
 func TestReleasedSlotGoesToTheFirstThatIsReady(t *testing.T) {
@@ -24,7 +38,7 @@ func TestReleasedSlotGoesToTheFirstThatIsReady(t *testing.T) {
 	g := NewWithT(t)
 	l := New[string](1, 8)
 	for _, key := range []string{"a", "b", "c", "d"} {
-		l.Admit(key)
+		l.Admit(key, 0)
 	}
 	g.Expect(l.Ready("c")).To(BeEmpty())
 	g.Expect(l.Ready("b")).To(BeEmpty())
@@ -43,29 +57,29 @@ func TestSlotIsNotGivenAtCreationPastTheLine(t *testing.T) {
 	g := NewWithT(t)
 	l := New[string](1, 8)
 	l.Adopt("running", true)
-	l.Admit("a")
+	l.Admit("a", 0)
 	l.Ready("a")
 	l.Release("running")
 
 	g.Expect(l.Standing("a")).To(Equal(Granted))
-	g.Expect(l.Admit("b")).To(Equal(Preparing))
+	g.Expect(l.Admit("b", 0)).To(Equal(Preparing))
 }
 
 func TestQueueIsBounded(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	l := New[string](1, 2)
-	g.Expect(l.Admit("a")).To(Equal(Granted))
-	g.Expect(l.Admit("b")).To(Equal(Preparing))
-	g.Expect(l.Admit("c")).To(Equal(Preparing))
+	g.Expect(l.Admit("a", 0)).To(Equal(Granted))
+	g.Expect(l.Admit("b", 0)).To(Equal(Preparing))
+	g.Expect(l.Admit("c", 0)).To(Equal(Preparing))
 
 	g.Expect(l.HasRoom("d")).To(BeFalse())
-	g.Expect(l.Admit("d")).To(Equal(Unknown))
-	g.Expect(l.Admit("e")).To(Equal(Unknown))
+	g.Expect(l.Admit("d", 0)).To(Equal(Unknown))
+	g.Expect(l.Admit("e", 0)).To(Equal(Unknown))
 	l.Ready("b")
 
 	g.Expect(l.Release("a")).To(Equal([]string{"b", "d"}), "b moves data, so there is room for one more")
-	g.Expect(l.Admit("d")).To(Equal(Preparing))
+	g.Expect(l.Admit("d", 0)).To(Equal(Preparing))
 	g.Expect(l.Release("c")).To(Equal([]string{"e"}))
 }
 
@@ -73,10 +87,10 @@ func TestRefusedThatGoesAwayIsForgotten(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	l := New[string](1, 1)
-	l.Admit("a")
-	l.Admit("b")
-	l.Admit("c")
-	l.Admit("d")
+	l.Admit("a", 0)
+	l.Admit("b", 0)
+	l.Admit("c", 0)
+	l.Admit("d", 0)
 
 	g.Expect(l.Release("c")).To(BeEmpty())
 	g.Expect(l.Release("b")).To(Equal([]string{"d"}))
@@ -99,7 +113,7 @@ func TestAdoptDoesNotTakeBackWhatWasGranted(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	l := New[string](1, 1)
-	l.Admit("a")
+	l.Admit("a", 0)
 
 	l.Adopt("a", false)
 
@@ -118,7 +132,7 @@ func TestNeverMoreHoldersThanSlots(t *testing.T) {
 	for i := range 50 {
 		wg.Go(func() {
 			key := fmt.Sprint(i)
-			l.Admit(key)
+			l.Admit(key, 0)
 			l.Ready(key)
 			mu.Lock()
 			holders := 0

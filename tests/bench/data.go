@@ -71,7 +71,7 @@ func (c comparison) run(ctx context.Context) error {
 	pairs := make([][]pair, len(dataSteps)) // by step, then by run
 	for i := range c.runs {
 		c.progress("%s: run %d of %d", c.name, i+1, c.runs)
-		measured, err := c.measure(ctx, i == 0)
+		measured, err := c.measure(ctx, i)
 		if err != nil {
 			return err
 		}
@@ -90,7 +90,10 @@ func (c comparison) run(ctx context.Context) error {
 // files and caches in c.dir: ext4 looks for a free inode among all that were
 // deleted in the last minutes, so that whoever creates files after many were
 // deleted would pay for it.
-func (c comparison) measure(ctx context.Context, withRestore bool) (measured []pair, err error) {
+//
+// Only the first run restores. Who begins changes with each run: the one after
+// finds a warmer page cache and a busier disk.
+func (c comparison) measure(ctx context.Context, run int) (measured []pair, err error) {
 	dir, err := os.MkdirTemp(c.dir, "pair-")
 	if err != nil {
 		return nil, err
@@ -111,26 +114,37 @@ func (c comparison) measure(ctx context.Context, withRestore bool) (measured []p
 	if err := errors.Join(podkeep.create(ctx), plain.create(ctx)); err != nil {
 		return nil, err
 	}
-	first, ids, err := c.backUp(ctx, podkeep, plain)
+	inTurn := turns(run)
+	both := [2]contender{podkeep, plain}
+	first, ids, err := c.backUp(ctx, both, inTurn)
 	if err != nil {
 		return nil, err
 	}
-	unchanged, _, err := c.backUp(ctx, podkeep, plain)
-	if err != nil || !withRestore {
+	unchanged, _, err := c.backUp(ctx, both, inTurn)
+	if err != nil || run > 0 {
 		return []pair{first, unchanged}, err
 	}
-	restored, err := c.restore(ctx, [2]contender{podkeep, plain}, ids, dir)
+	restored, err := c.restore(ctx, both, ids, dir)
 	return []pair{first, unchanged, restored}, err
 }
 
-func (c comparison) backUp(ctx context.Context, podkeep, plain contender) (p pair, ids [2]string, err error) {
-	settle()
-	if p.podkeep, ids[0], err = podkeep.backup(ctx, c.source); err != nil {
-		return p, ids, err
+// turns is the order of the contenders (0 podkeep, 1 plain kopia) in a run.
+func turns(run int) [2]int {
+	if run%2 == 1 {
+		return [2]int{1, 0}
 	}
-	settle()
-	p.plain, ids[1], err = plain.backup(ctx, c.source)
-	return p, ids, err
+	return [2]int{0, 1}
+}
+
+func (c comparison) backUp(ctx context.Context, contenders [2]contender, inTurn [2]int) (p pair, ids [2]string, err error) {
+	of := [2]*usage{&p.podkeep, &p.plain}
+	for _, i := range inTurn {
+		settle()
+		if *of[i], ids[i], err = contenders[i].backup(ctx, c.source); err != nil {
+			return p, ids, err
+		}
+	}
+	return p, ids, nil
 }
 
 func (c comparison) restore(ctx context.Context, contenders [2]contender, ids [2]string, dir string) (p pair, err error) {

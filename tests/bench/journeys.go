@@ -115,6 +115,9 @@ func (j *journey) run(ctx context.Context) (backup, restore timed, err error) {
 
 func (j *journey) time(ctx context.Context, request client.Object) (timed, error) {
 	s := &stopwatch{cluster: j.cluster, timeline: newTimeline(), request: request}
+	if err := rest(ctx); err != nil {
+		return timed{}, err
+	}
 	before, err := readProcessors()
 	if err != nil {
 		return timed{}, err
@@ -126,6 +129,42 @@ func (j *journey) time(ctx context.Context, request client.Object) (timed, error
 	after, err := readProcessors()
 	return timed{took, after.busySince(before), s.timeline}, err
 }
+
+// rest waits until the machine has done with what came before: the kubelet takes
+// pods down for seconds after their objects are gone. It does not wait for ever,
+// because a machine may be busy with what is not ours.
+func rest(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, mostRest)
+	defer cancel()
+	for calm := 0; calm < calmLooks; {
+		before, err := readProcessors()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(lookInterval):
+		}
+		after, err := readProcessors()
+		if err != nil {
+			return err
+		}
+		if calm++; after.busySince(before) > calmShare {
+			calm = 0
+		}
+	}
+	return nil
+}
+
+// The machine is at rest when its processors were busy for less than calmShare of
+// the time in calmLooks looks one after the other.
+const (
+	calmShare    = 0.3
+	calmLooks    = 3
+	lookInterval = 500 * time.Millisecond
+	mostRest     = 20 * time.Second
+)
 
 func podName(i int) string        { return fmt.Sprintf("app-%d", i) }
 func podContent(i int) []byte     { return suite.Random(uint64(100+i), journeyVolumeBytes) }

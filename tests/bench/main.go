@@ -23,6 +23,7 @@ const (
 	sectionMemory   = "memory" // after the journeys: memory of components that have worked
 	sectionData     = "data"
 	sectionGate     = "gate"
+	sectionScale    = "scale" // last: the cluster needs a while to rest from it
 )
 
 // settings are the flags.
@@ -34,6 +35,9 @@ type settings struct {
 	bytes    int64  // size of the large file
 	files    int    // number of small files
 	s3URL    string
+	objects  []int // numbers of objects to back up
+	volumes  []int // numbers of volumes on fake nodes
+	nodes    int   // number of fake nodes
 
 	kubeconfig string
 }
@@ -57,7 +61,7 @@ func parseFlags(args []string) (settings, error) {
 	if scratch == "" {
 		scratch = "/var/tmp" // a disk, also where /tmp is memory
 	}
-	all := []string{sectionJourneys, sectionMemory, sectionData, sectionGate}
+	all := []string{sectionJourneys, sectionMemory, sectionData, sectionGate, sectionScale}
 
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := f.String("only", strings.Join(all, ","), "sections to measure, comma separated")
@@ -67,7 +71,16 @@ func parseFlags(args []string) (settings, error) {
 	f.Int64Var(&s.bytes, "bytes", 2<<30, "size of the large file; the budgets are for the default")
 	f.IntVar(&s.files, "files", 100_000, "number of small files; the budgets are for the default")
 	f.StringVar(&s.s3URL, "s3", suite.S3URL, "address of the test cluster's S3 gateway, or of a proxy in front of it")
+	objects := f.String("objects", "2000,20000", "numbers of objects to back up, the smallest first")
+	volumes := f.String("volumes", "1000,10000", "numbers of volumes on fake nodes, the smallest first")
+	f.IntVar(&s.nodes, "nodes", 2000, "number of fake nodes")
 	if err := f.Parse(args); err != nil {
+		return s, err
+	}
+	var oerr, verr error
+	s.objects, oerr = parseCounts("-objects", *objects)
+	s.volumes, verr = parseCounts("-volumes", *volumes)
+	if err := errors.Join(oerr, verr); err != nil {
 		return s, err
 	}
 	s.sections = strings.Split(*only, ",")
@@ -117,6 +130,7 @@ func (b *bench) measure(ctx context.Context) error {
 		{sectionMemory, b.measureMemory},
 		{sectionData, b.measureData},
 		{sectionGate, b.measureGate},
+		{sectionScale, b.measureScale},
 	}
 	var failed []error
 	for _, step := range steps {

@@ -75,6 +75,21 @@ func (c *Cluster) inNode(args ...string) (string, error) {
 	return string(out), err
 }
 
+// RestartComponent kills a component of the cluster as a crash would, starts it
+// again, and returns when the API server answers.
+func (c *Cluster) RestartComponent(t *testing.T, component string) {
+	t.Helper()
+	g := NewWithT(t)
+	cmd := exec.Command(filepath.Join(c.StateDir, "cluster"), "restart", component)
+	cmd.Env = append(cmd.Environ(), "PODKEEP_CLUSTER_DIR="+c.StateDir)
+	out, err := cmd.CombinedOutput()
+	g.Expect(err).NotTo(HaveOccurred(), string(out))
+	g.Eventually(func() error {
+		_, err := c.Clientset.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(t.Context())
+		return err
+	}, Long, tick).Should(Succeed())
+}
+
 // RepositoryPassword is the password of the installation's repositories.
 func (c *Cluster) RepositoryPassword(t *testing.T) string {
 	t.Helper()

@@ -20,6 +20,7 @@ var ownFields = map[string][]string{
 	"BackupRepository":      {"status.conditions"},
 	"BackupStorageLocation": {"status.conditions"},
 	"DeleteBackupRequest":   {"status.conditions"},
+	"DownloadRequest":       {"status.conditions"},
 	"PodVolumeBackup":       {"status.conditions", "status.skippedFiles"},
 	"PodVolumeRestore":      {"status.conditions", "status.skippedFiles", "status.lostAttributes"},
 	"Restore":               {"status.conditions"},

@@ -102,6 +102,13 @@ type DownloadRequestStatus struct {
 	// +optional
 	// +nullable
 	Expiration *metav1.Time `json:"expiration,omitempty"`
+
+	// conditions say, for people, why there is no address, or that the file behind
+	// it does not exist. podkeep adds them; Velero does not know them.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
 // DownloadRequest asks for a temporary address of a file in object storage.

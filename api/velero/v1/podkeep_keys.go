@@ -90,3 +90,64 @@ const (
 	// when it is written.
 	ConfigLabel = "podkeep.io/config"
 )
+
+// Keys of podkeep that the sync of backups writes.
+const (
+	// SyncedFromAnnotation says, on a BackupStorageLocation, which place its
+	// Backups come from, as an opaque text. While the location leads to another
+	// one, Backups that are missing there are not removed. People set it to
+	// SyncedFromHere to say that this is meant.
+	SyncedFromAnnotation = "podkeep.io/synced-from"
+
+	// SyncedFromHere is the value of SyncedFromAnnotation that stands for the place
+	// the location leads to now, whatever it led to before.
+	SyncedFromHere = "here"
+
+	// SyncingAnnotation is "true" on a Backup that came from object storage, until
+	// all its PodVolumeBackups are in the cluster, too.
+	SyncingAnnotation = "podkeep.io/syncing"
+)
+
+// Keys of podkeep on what it remembers of hooks while a backup or restore goes on
+// (docs/hooks.md).
+const (
+	// HooksLabel is on a ConfigMap with the hooks of some pods. Its value is one of
+	// HooksWaiting, HooksRunning and HooksEnded.
+	HooksLabel = "podkeep.io/hooks"
+
+	// HooksWaiting has hooks whose turn has not come.
+	HooksWaiting = "waiting"
+
+	// HooksRunning has hooks that may be run.
+	HooksRunning = "running"
+
+	// HooksEnded has no hook left to run.
+	HooksEnded = "ended"
+
+	// HookNodesAnnotation lists, on such a ConfigMap, the nodes of the pods' volumes,
+	// comma separated and sorted.
+	HookNodesAnnotation = "podkeep.io/hook-nodes"
+
+	// HookOrderAnnotation says, on such a ConfigMap, how many of the same backup go
+	// before it.
+	HookOrderAnnotation = "podkeep.io/hook-order"
+
+	// HookRecordAnnotation is, on a PodVolumeBackup, the name of the ConfigMap with
+	// the hooks that are run around it.
+	HookRecordAnnotation = "podkeep.io/hook-record"
+
+	// HoldAnnotation keeps the node agent from moving the data of a PodVolumeBackup:
+	// its value is HoldAll or HoldData. It is removed when the hooks before it have
+	// been run.
+	HoldAnnotation = "podkeep.io/hold"
+
+	// HoldAll has no mover made yet.
+	HoldAll = "all"
+
+	// HoldData has a mover made, which waits.
+	HoldData = "data"
+
+	// HooksFinalizer keeps a ConfigMap with hooks until those have been run that
+	// must be, also when its Backup is deleted in the middle.
+	HooksFinalizer = "podkeep.io/post-hooks"
+)

@@ -21,12 +21,17 @@ const (
 	ConditionUploaded = "Uploaded"
 
 	// ConditionReady says, on a BackupRepository or BackupStorageLocation, whether
-	// it can be used, and on a Schedule, whether it makes backups.
+	// it can be used, on a Schedule, whether it makes backups, and on a
+	// DownloadRequest, whether the file can be read.
 	ConditionReady = "Ready"
 
 	// ConditionMoverReady says, on a PodVolumeBackup or PodVolumeRestore, whether
 	// its mover pod runs.
 	ConditionMoverReady = "MoverReady"
+
+	// ConditionSynced says, on a BackupStorageLocation, whether the backups in it
+	// are the Backups in the cluster.
+	ConditionSynced = "Synced"
 
 	// ConditionGateConfigured is False on a Restore when values of the ConfigMap that
 	// tunes the gate cannot be used, so that defaults are.
@@ -43,12 +48,18 @@ const (
 	// ConditionMaintained says, on a BackupRepository, whether its last maintenance
 	// succeeded.
 	ConditionMaintained = "Maintained"
+	// ConditionCancelRequested is True on a Restore that is being stopped on request,
+	// since the server has seen it.
+	ConditionCancelRequested = "CancelRequested"
 )
 
 // Reasons of conditions whose work goes on.
 const (
 	// ReasonWaitingForSlot waits until the node may move one more volume.
 	ReasonWaitingForSlot = "WaitingForSlot"
+
+	// ReasonQueued waits until other backups have ended.
+	ReasonQueued = "Queued"
 
 	// ReasonWaitingForPod waits until the pod is there and its gate runs.
 	ReasonWaitingForPod = "WaitingForPod"
@@ -58,6 +69,9 @@ const (
 
 	// ReasonWaitingForVolumes waits until all volumes are finished.
 	ReasonWaitingForVolumes = "WaitingForVolumes"
+
+	// ReasonWaitingForHooks waits until commands in pods have been run.
+	ReasonWaitingForHooks = "WaitingForHooks"
 
 	// ReasonPreparing waits for the mover pod to run.
 	ReasonPreparing = "Preparing"
@@ -116,6 +130,10 @@ const (
 	// ReasonPodGone is a pod that does not exist any more.
 	ReasonPodGone = "PodGone"
 
+	// ReasonHookFailed is a volume of a pod whose hook failed that asked not to go on
+	// then.
+	ReasonHookFailed = "HookFailed"
+
 	// ReasonTargetFull is a volume without space for what is restored into it.
 	ReasonTargetFull = "TargetFull"
 )
@@ -149,6 +167,27 @@ const (
 
 	// ReasonBucketNotFound is object storage without that bucket.
 	ReasonBucketNotFound = "BucketNotFound"
+
+	// ReasonObjectNotFound is object storage without that file.
+	ReasonObjectNotFound = "ObjectNotFound"
+)
+
+// Reasons of what the sync of backups finds.
+const (
+	// ReasonBackupsSkipped is a location with backups that cannot be Backups in
+	// the cluster; the message names them and why.
+	ReasonBackupsSkipped = "BackupsSkipped"
+
+	// ReasonRemovalHeld is a location without backups that are in the cluster,
+	// which are kept because it does not look like the place they came from.
+	ReasonRemovalHeld = "RemovalHeld"
+
+	// ReasonBackupsSynced is in events that name Backups made from a location.
+	ReasonBackupsSynced = "BackupsSynced"
+
+	// ReasonBackupsRemoved is in events that name Backups that went because they
+	// are gone from their location.
+	ReasonBackupsRemoved = "BackupsRemoved"
 )
 
 // Reasons why a backup or a restore failed as a whole.
@@ -158,6 +197,9 @@ const (
 
 	// ReasonBackupNotFound is a backup that does not exist.
 	ReasonBackupNotFound = "BackupNotFound"
+
+	// ReasonRestoreNotFound is a restore that does not exist.
+	ReasonRestoreNotFound = "RestoreNotFound"
 
 	// ReasonBackupExists is a backup whose name is taken in object storage.
 	ReasonBackupExists = "BackupExists"
@@ -180,6 +222,10 @@ const (
 
 	// ReasonNamespaceCollision would restore two namespaces into one.
 	ReasonNamespaceCollision = "NamespaceCollision"
+
+	// ReasonKindNotServed waits until the API server serves a kind whose definition
+	// was restored.
+	ReasonKindNotServed = "KindNotServed"
 
 	// ReasonArchiveUnreadable is an archive that is missing or damaged.
 	ReasonArchiveUnreadable = "ArchiveUnreadable"

@@ -75,7 +75,8 @@ type RestoreSpec struct {
 	PreserveNodePorts *bool `json:"preserveNodePorts,omitempty"`
 
 	// includeClusterResources says whether cluster-scoped resources are restored.
-	// Unset means those that namespaced items need.
+	// Unset means all of them when all namespaces are restored, else those that
+	// namespaced items need.
 	// +optional
 	// +nullable
 	IncludeClusterResources *bool `json:"includeClusterResources,omitempty"`

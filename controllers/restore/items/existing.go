@@ -11,24 +11,45 @@ import (
 // both are compared in prepared form, without the labels of restores. Nothing is
 // changed.
 func (t Target) Same(prepared, existing *unstructured.Unstructured) bool {
-	own := Target{KeptVolumes: t.KeptVolumes} // existing has its final namespace
-	there, reason := own.Prepare(existing)
+	there, reason := t.inPlace().Prepare(existing)
 	if reason != "" {
 		return false
 	}
 	return equality.Semantic.DeepEqual(essence(prepared), essence(there))
 }
 
+// inPlace prepares objects of the cluster, which have their final names, classes
+// and images.
+func (t Target) inPlace() Target {
+	return Target{KeptVolumes: t.KeptVolumes, PreserveNodePorts: t.PreserveNodePorts, JobsWithPods: t.JobsWithPods}
+}
+
+// Update returns an object of the cluster in the form in which it is compared,
+// and what it must become to be what a restore would create, with the labels of
+// the restore. The difference is the patch. Nothing is changed.
+//
+// ok is false for an existing object that no restore would create: its controller
+// decides about it.
+func (t Target) Update(prepared, existing *unstructured.Unstructured) (from, to *unstructured.Unstructured, ok bool) {
+	there, reason := t.inPlace().Prepare(existing)
+	if reason != "" {
+		return nil, nil, false
+	}
+	from, to = essence(there), essence(prepared)
+	setLabels(to, t.labels())
+	return from, to, true
+}
+
 // essence is the part of a prepared object that a user decides about. Which
 // volume a claim is bound to is the cluster's affair.
-func essence(obj *unstructured.Unstructured) map[string]any {
+func essence(obj *unstructured.Unstructured) *unstructured.Unstructured {
 	c := obj.DeepCopy()
 	removeLabels(c, velerov1.BackupNameLabel, velerov1.RestoreNameLabel)
 	removeAnnotations(c, velerov1.RestoreVolumesAnnotation, velerov1.InstallationAnnotation)
 	if c.GetKind() == "PersistentVolumeClaim" {
 		unstructured.RemoveNestedField(c.Object, "spec", "volumeName")
 	}
-	return c.Object
+	return c
 }
 
 // MergeServiceAccount returns the existing service account with the Secrets,

@@ -27,6 +27,26 @@ func TestSame(t *testing.T) {
 	}
 }
 
+func TestUpdate(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	prepared, _ := target.Prepare(configMap("shop", "blue"))
+	existing := served(configMap("shop-2", "red"))
+	before := existing.DeepCopy()
+
+	from, to, ok := target.Update(prepared, existing)
+
+	g.Expect(ok).To(BeTrue())
+	g.Expect(from.Object).To(HaveKeyWithValue("data", map[string]any{"color": "red"}))
+	g.Expect(to.Object).To(HaveKeyWithValue("data", map[string]any{"color": "blue"}))
+	g.Expect(to.GetLabels()).To(Equal(map[string]string{"velero.io/backup-name": "nightly", "velero.io/restore-name": "nightly-again"}))
+	g.Expect(from.GetResourceVersion()).To(BeEmpty(), "it is no lock")
+	g.Expect(existing).To(Equal(before))
+
+	_, _, ok = target.Update(prepared, object("Pod", map[string]any{"status": map[string]any{"phase": "Failed"}}))
+	g.Expect(ok).To(BeFalse(), "no restore would make it what it is")
+}
+
 func TestSameIgnoresWhichVolumeAClaimIsBoundTo(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)

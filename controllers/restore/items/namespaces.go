@@ -1,17 +1,9 @@
 package items
 
-import (
-	"path"
-	"slices"
-)
-
-// Namespaces says which namespaces of a backup are restored, and under which
-// names. The zero value restores all under their own names.
+// Namespaces says under which names the namespaces of a backup are restored. The
+// zero value gives all their own names. Which of them are restored is decided by
+// internal/filter.
 type Namespaces struct {
-	// Included and Excluded are names or patterns with *, ? and [abc]. Included
-	// may be empty or hold "*" for all. Excluded wins.
-	Included, Excluded []string
-
 	// Mapping gives new names; a namespace without an entry keeps its own.
 	Mapping map[string]string
 }
@@ -22,31 +14,6 @@ func (n Namespaces) Target(source string) string {
 		return target
 	}
 	return source
-}
-
-// Selects reports whether items of a namespace of the backup are restored.
-func (n Namespaces) Selects(source string) bool {
-	if matchesAny(n.Excluded, source) {
-		return false
-	}
-	return len(n.Included) == 0 || matchesAny(n.Included, source)
-}
-
-// Unmatched returns the entries of Included that select none of the namespaces
-// of a backup.
-func (n Namespaces) Unmatched(inBackup []string) []string {
-	return slices.DeleteFunc(slices.Clone(n.Included), func(pattern string) bool {
-		return pattern == "*" || slices.ContainsFunc(inBackup, func(ns string) bool {
-			return matchesAny([]string{pattern}, ns)
-		})
-	})
-}
-
-func matchesAny(patterns []string, name string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		ok, err := path.Match(p, name) // patterns are checked by the restore's validation
-		return err == nil && ok
-	})
 }
 
 // Collision returns two namespaces of a backup that would become one; ok is false

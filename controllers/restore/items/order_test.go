@@ -11,7 +11,7 @@ func TestOrder(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 
-	got := Order(resources("services", "deployments.apps", "clusters.cluster.x-k8s.io", "pods", "configmaps", "secrets",
+	got := DefaultPriorities().Order(resources("services", "deployments.apps", "clusters.cluster.x-k8s.io", "pods", "configmaps", "secrets",
 		"persistentvolumeclaims", "namespaces", "persistentvolumes", "replicasets.apps", "apps.kappctrl.k14s.io",
 		"rolebindings.rbac.authorization.k8s.io", "serviceaccounts", "roles.rbac.authorization.k8s.io", "controllerrevisions.apps",
 		"limitranges", "zebras.example.com", "customresourcedefinitions.apiextensions.k8s.io", "endpoints", "statefulsets.apps"))
@@ -56,33 +56,65 @@ func resources(names ...string) []schema.GroupResource {
 	return all
 }
 
-func TestNamespaces(t *testing.T) {
+func TestOrderOfAnInstall(t *testing.T) {
 	t.Parallel()
-	n := Namespaces{
-		Included: []string{"shop", "team-*", "gone"},
-		Excluded: []string{"team-x"},
-		Mapping:  map[string]string{"shop": "shop-2", "team-a": "team-b"},
-	}
-	inBackup := []string{"other", "shop", "team-a", "team-b", "team-x"}
-	tests := map[string]struct{ got, want any }{
-		"a name is selected":                    {n.Selects("shop"), true},
-		"a pattern selects":                     {n.Selects("team-a"), true},
-		"exclude beats include":                 {n.Selects("team-x"), false},
-		"the rest is not selected":              {n.Selects("other"), false},
-		"no list selects all":                   {Namespaces{}.Selects("other"), true},
-		"a star selects all":                    {Namespaces{Included: []string{"*"}}.Selects("other"), true},
-		"a mapped namespace gets its name":      {n.Target("shop"), "shop-2"},
-		"another keeps its name":                {n.Target("other"), "other"},
-		"a name that is not there is unmatched": {n.Unmatched(inBackup), []string{"gone"}},
-		"a star is never unmatched":             {Namespaces{Included: []string{"*"}}.Unmatched(nil), []string{}},
+	archived := resources("services.serving.knative.dev", "services", "pods", "apples.example.com", "volumesnapshotclasses.snapshot.storage.k8s.io",
+		"roles.example.com", "roles.rbac.authorization.k8s.io", "configmaps", "deployments.apps")
+	tests := map[string]struct{ text, first, last string }{
+		"a name means the core group first":      {text: "services,-,configmaps", first: "services", last: "configmaps"},
+		"then the groups of Kubernetes":          {text: "roles,-,deployments", first: "roles.rbac.authorization.k8s.io", last: "deployments.apps"},
+		"a name with its group":                  {text: "services.serving.knative.dev,-,pods", first: "services.serving.knative.dev", last: "pods"},
+		"Velero's own list has a singular":       {text: "volumesnapshotclass.snapshot.storage.k8s.io,-,pods", first: "volumesnapshotclasses.snapshot.storage.k8s.io", last: "pods"},
+		"what the archive lacks does not matter": {text: "widgets,pods", first: "pods", last: "volumesnapshotclasses.snapshot.storage.k8s.io"},
+		"without first ones there are last ones": {text: "-,apples.example.com", first: "configmaps", last: "apples.example.com"},
+		"spaces around names do not matter":      {text: " pods , - , services ", first: "pods", last: "services"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			g := NewWithT(t)
 
-			NewWithT(t).Expect(tc.got).To(Equal(tc.want))
+			p, err := ParsePriorities(tc.text)
+			g.Expect(err).NotTo(HaveOccurred())
+			got := p.Order(archived)
+
+			g.Expect(got).To(HaveLen(len(archived)))
+			g.Expect(got[0].String()).To(Equal(tc.first))
+			g.Expect(got[len(got)-1].String()).To(Equal(tc.last))
 		})
 	}
+}
+
+func TestParsePrioritiesSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"":              `invalid value: "": must be names of resources`,
+		"pods,,secrets": `invalid value: "": must be names of resources`,
+		"Pods":          `invalid value: "Pods"`,
+		"a,-,b,-,c":     `must have "-" once at most`,
+	} {
+		_, err := ParsePriorities(text)
+		NewWithT(t).Expect(err).To(MatchError(ContainSubstring(want)), text)
+	}
+}
+
+func TestPrioritiesHaveATextForm(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+
+	p, err := ParsePriorities(DefaultPriorities().String())
+
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(p).To(Equal(DefaultPriorities()))
+}
+
+func TestNamespaces(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	n := Namespaces{Mapping: map[string]string{"shop": "shop-2"}}
+
+	g.Expect(n.Target("shop")).To(Equal("shop-2"))
+	g.Expect(n.Target("other")).To(Equal("other"), "it keeps its name")
 }
 
 func TestCollision(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 )
@@ -36,6 +37,21 @@ type Target struct {
 	// bound to. Claims of other volumes lose spec.volumeName, so that a volume is
 	// provisioned.
 	KeptVolumes map[string]bool
+
+	// PreserveNodePorts lets services keep all node ports, not only those that a
+	// user asked for.
+	PreserveNodePorts bool
+
+	// StorageClasses gives claims and volumes another storage class, by its name in
+	// the backup. nil changes none.
+	StorageClasses map[string]string
+
+	// Images changes the names of images. The first rule that fits an image counts.
+	Images []ImageRule
+
+	// JobsWithPods are the jobs, by their names in the backup, that have pods among
+	// the restored ones.
+	JobsWithPods map[types.NamespacedName]bool
 }
 
 // serverSetMetadata is what the API server or a controller writes into the
@@ -58,30 +74,46 @@ var kindRules = map[schema.GroupKind]func(Target, *unstructured.Unstructured) Re
 	{Kind: "Secret"}:                                   cleanSecret,
 	{Kind: "ServiceAccount"}:                           cleanServiceAccount,
 	{Kind: "ConfigMap"}:                                cleanConfigMap,
-	{Kind: "RoleBinding", Group: "rbac.authorization.k8s.io"}: cleanRoleBinding,
-	{Kind: "Job", Group: "batch"}:                             cleanJob,
+	{Kind: "RoleBinding", Group: "rbac.authorization.k8s.io"}:                       cleanRoleBinding,
+	{Kind: "ClusterRoleBinding", Group: "rbac.authorization.k8s.io"}:                cleanRoleBinding,
+	{Kind: "Job", Group: "batch"}:                                                   cleanJob,
+	{Kind: "APIService", Group: "apiregistration.k8s.io"}:                           cleanAPIService,
+	{Kind: "MutatingWebhookConfiguration", Group: "admissionregistration.k8s.io"}:   cleanWebhooks,
+	{Kind: "ValidatingWebhookConfiguration", Group: "admissionregistration.k8s.io"}: cleanWebhooks,
+	{Kind: "CustomResourceDefinition", Group: "apiextensions.k8s.io"}:               cleanDefinition,
 }
 
 // Prepare returns the object in the form in which it is created, or the reason
 // why it is not. The argument is not changed.
 func (t Target) Prepare(archived *unstructured.Unstructured) (*unstructured.Unstructured, Reason) {
 	obj := archived.DeepCopy()
-	t.clean(obj)
-	if rule, ok := kindRules[obj.GroupVersionKind().GroupKind()]; ok {
+	if rule, ok := kindRules[obj.GroupVersionKind().GroupKind()]; ok { // first: rules read what is removed below
 		if reason := rule(t, obj); reason != "" {
 			return nil, reason
 		}
 	}
-	unstructured.RemoveNestedField(obj.Object, "status") // last: rules read it
-	setLabels(obj, map[string]string{
+	t.changeClasses(obj)
+	t.changeImages(obj)
+	t.clean(obj)
+	setLabels(obj, t.labels())
+	return obj, ""
+}
+
+// Label sets the labels that every restored object has, should somebody have taken
+// them off a prepared one.
+func (t Target) Label(obj *unstructured.Unstructured) { setLabels(obj, t.labels()) }
+
+// labels are those of every restored object.
+func (t Target) labels() map[string]string {
+	return map[string]string{
 		velerov1.BackupNameLabel:  velerov1.ValidLabelValue(t.BackupName),
 		velerov1.RestoreNameLabel: velerov1.ValidLabelValue(t.RestoreName),
-	})
-	return obj, ""
+	}
 }
 
 // clean applies the rules that hold for every kind.
 func (t Target) clean(obj *unstructured.Unstructured) {
+	unstructured.RemoveNestedField(obj.Object, "status")
 	for _, field := range serverSetMetadata {
 		unstructured.RemoveNestedField(obj.Object, "metadata", field)
 	}

@@ -22,6 +22,10 @@ const (
 
 	// DataSnapshot is a volume with a snapshot, which podkeep does not restore.
 	DataSnapshot Data = "Snapshot"
+
+	// DataLeftOut is a volume with a snapshot that the restore is told to leave
+	// alone.
+	DataLeftOut Data = "LeftOut"
 )
 
 // VolumeFacts is what the decision about one persistent volume is made from.
@@ -41,9 +45,15 @@ type VolumeFacts struct {
 	// Existing is the volume of that name in the cluster, or nil.
 	Existing *corev1.PersistentVolume
 
-	// Provisioner is that of the volume's storage class in the cluster, "" when
-	// the class does not exist.
-	Provisioner string
+	// Class is the storage class that the claim gets, and Provisioner its
+	// provisioner, "" when the class is not in the cluster.
+	Class, Provisioner string
+
+	// ClassChanged: the class is another one than in the backup.
+	ClassChanged bool
+
+	// Untouchable: the restore neither creates nor changes persistent volumes.
+	Untouchable bool
 }
 
 // VolumeAction is what is done with one persistent volume.
@@ -88,8 +98,14 @@ func DecideVolume(f VolumeFacts) VolumeDecision {
 	case !f.staysItself() && f.Data == DataNone:
 		return VolumeDecision{Action: VolumeProvision, Warning: joined(
 			fmt.Sprintf("the backup has no data of it; claim %s gets an empty volume", f.Claim), f.unprovisionable())}
+	case !f.staysItself() && f.Data == DataLeftOut:
+		return VolumeDecision{Action: VolumeProvision, Warning: joined(
+			fmt.Sprintf("its data is in a volume snapshot, which spec.restorePVs leaves out; claim %s gets an empty volume", f.Claim), f.unprovisionable())}
 	case !f.staysItself():
 		return VolumeDecision{Action: VolumeProvision, Warning: f.unprovisionable()}
+	case f.Existing == nil && f.Untouchable:
+		return VolumeDecision{Action: VolumeProvision, Warning: joined(
+			fmt.Sprintf("the restore leaves persistent volumes out; claim %s gets another one", f.Claim), f.unprovisionable())}
 	case f.Existing == nil:
 		return VolumeDecision{Action: VolumeRestore}
 	case f.Existing.DeletionTimestamp != nil:
@@ -100,6 +116,8 @@ func DecideVolume(f VolumeFacts) VolumeDecision {
 		return f.instead(fmt.Sprintf("belongs to claim %s/%s", f.Existing.Spec.ClaimRef.Namespace, f.Existing.Spec.ClaimRef.Name))
 	case f.isBoundOrReserved():
 		return VolumeDecision{Action: VolumeReuse}
+	case f.Untouchable:
+		return f.instead("is still reserved for the deleted claim, and the restore leaves persistent volumes out")
 	default:
 		return VolumeDecision{Action: VolumeRelease, Warning: fmt.Sprintf(
 			"it was released by the deleted claim %s and is bound to the restored one; its files stay unless the restore overwrites them", f.Claim)}
@@ -108,14 +126,18 @@ func DecideVolume(f VolumeFacts) VolumeDecision {
 
 // staysItself reports whether a new volume could not take this one's place: it
 // was made by hand and is to be retained, or nobody provisions its class, or the
-// data is only in the volume itself.
+// data is only in the volume itself. Who changes the class wants another one.
 func (f VolumeFacts) staysItself() bool {
 	retained := f.Archived.Spec.PersistentVolumeReclaimPolicy == corev1.PersistentVolumeReclaimRetain
-	if f.Data == DataNone {
-		return retained
-	}
 	_, dynamic := f.Archived.Annotations[provisionedByAnnotation]
-	return !dynamic && (retained || !f.provisions())
+	switch {
+	case f.Data == DataNone || f.Data == DataLeftOut:
+		return retained
+	case f.ClassChanged && f.provisions():
+		return false
+	default:
+		return !dynamic && (retained || !f.provisions())
+	}
 }
 
 func (f VolumeFacts) provisions() bool {
@@ -142,7 +164,7 @@ func (f VolumeFacts) instead(why string) VolumeDecision {
 
 // unprovisionable says what keeps the claim from getting a new volume, or "".
 func (f VolumeFacts) unprovisionable() string {
-	class := f.Archived.Spec.StorageClassName
+	class := f.Class
 	switch {
 	case f.provisions():
 		return ""

@@ -80,6 +80,34 @@ func TestDecideVolume(t *testing.T) {
 			facts: VolumeFacts{Archived: volume(retain), Data: DataFileSystem, Provisioner: NoProvisioner, Existing: volume(retain, claimedBy("prod", "data-db-0", "u1"))},
 			want:  VolumeProvision, wantWarning: `gets another one; nothing provisions volumes of storage class "local": create one for the claim`,
 		},
+		"who changes the class wants another volume": {
+			facts: VolumeFacts{Archived: volume(retain), Data: DataFileSystem, Provisioner: "csi.example.com", ClassChanged: true},
+			want:  VolumeProvision,
+		},
+		"a class that nobody provisions changes nothing": {
+			facts: VolumeFacts{Archived: volume(retain), Data: DataFileSystem, Provisioner: NoProvisioner, ClassChanged: true},
+			want:  VolumeRestore,
+		},
+		"a snapshot that is not wanted is no loss": {
+			facts: VolumeFacts{Archived: volume(dynamic), Data: DataLeftOut, Provisioner: "csi.example.com"},
+			want:  VolumeProvision, wantWarning: "which spec.restorePVs leaves out; claim shop/data-db-0 gets an empty volume",
+		},
+		"a retained volume whose snapshot is not wanted has its data itself": {
+			facts: VolumeFacts{Archived: volume(dynamic, retain), Data: DataLeftOut, Provisioner: "csi.example.com"},
+			want:  VolumeRestore,
+		},
+		"a volume that must not be created": {
+			facts: VolumeFacts{Archived: volume(retain), Data: DataFileSystem, Provisioner: "csi.example.com", Untouchable: true},
+			want:  VolumeProvision, wantWarning: "the restore leaves persistent volumes out",
+		},
+		"a volume that is free is used without being touched": {
+			facts: VolumeFacts{Archived: volume(retain), Data: DataFileSystem, Existing: volume(retain, claimedBy("shop", "data-db-0", "")), Untouchable: true},
+			want:  VolumeReuse,
+		},
+		"a volume that must not be released": {
+			facts: VolumeFacts{Archived: volume(retain), Data: DataFileSystem, Existing: volume(retain, claimedBy("shop", "data-db-0", "u1")), Untouchable: true},
+			want:  VolumeProvision, wantWarning: "is still reserved for the deleted claim",
+		},
 		"a volume that is being deleted is not waited for": {
 			facts: VolumeFacts{Archived: volume(retain), Data: DataFileSystem, Provisioner: "csi.example.com", Existing: volume(retain, deleted)},
 			want:  VolumeProvision, wantWarning: "is being deleted",
@@ -89,7 +117,7 @@ func TestDecideVolume(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := NewWithT(t)
-			tc.facts.Claim = ours
+			tc.facts.Claim, tc.facts.Class = ours, "local"
 
 			got := DecideVolume(tc.facts)
 

@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	. "github.com/onsi/gomega"
 
@@ -38,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T) objectstore.Store) {
 		"delete removes the object and empty folders": deleteObject,
 		"delete of a missing object succeeds":         deleteMissing,
 		"bad keys are refused":                        badKeys,
+		"an address opens one object":                 presign,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -251,4 +254,40 @@ func badKeys(t *testing.T, s objectstore.Store) {
 	}
 	_, err := s.List(t.Context(), "../")
 	g.Expect(err).To(MatchError(objectstore.ErrBadKey))
+}
+
+// presign allows a store to have no addresses.
+func presign(t *testing.T, s objectstore.Store) {
+	t.Helper()
+	g := NewWithT(t)
+	put(t, s, "backups/a/ä ö+%&.gz", "content")
+
+	address, err := s.Presign(t.Context(), "backups/a/ä ö+%&.gz", time.Minute)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return
+	}
+	g.Expect(err).NotTo(HaveOccurred())
+	missing, err := s.Presign(t.Context(), "backups/a/missing", time.Minute)
+	g.Expect(err).NotTo(HaveOccurred(), "the object need not exist")
+
+	status, content := fetch(t, address)
+	g.Expect(status).To(Equal(http.StatusOK), content)
+	g.Expect(content).To(Equal("content"))
+	status, _ = fetch(t, missing)
+	g.Expect(status).To(Equal(http.StatusNotFound))
+	status, _ = fetch(t, strings.Replace(address, "backups/a/", "backups/b/", 1))
+	g.Expect(status).To(Equal(http.StatusForbidden), "an address of one object opens no other")
+}
+
+func fetch(t *testing.T, address string) (status int, content string) {
+	t.Helper()
+	g := NewWithT(t)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	g.Expect(err).NotTo(HaveOccurred())
+	response, err := http.DefaultClient.Do(request)
+	g.Expect(err).NotTo(HaveOccurred())
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	g.Expect(err).NotTo(HaveOccurred())
+	return response.StatusCode, string(body)
 }

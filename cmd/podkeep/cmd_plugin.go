@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/podkeep/podkeep/internal/describe"
+)
+
+func newPluginCommand(s *session) *cobra.Command {
+	get := newPluginsCommand(s)
+	get.Use, get.Aliases = "get", nil
+	return group(&cobra.Command{Use: "plugin", Aliases: []string{"plugins"}, Short: "Look at what the server does with single items"}, get)
+}
+
+// newPluginsCommand is the verb-first form: podkeep get plugins.
+func newPluginsCommand(s *session) *cobra.Command {
+	var output string
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:               "plugins",
+		Aliases:           []string{"plugin"},
+		Short:             "List what the server does with single items",
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return s.printPlugins(cmd, output, timeout)
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", outputTable, "table, json or yaml")
+	cmd.Flags().DurationVar(&timeout, "timeout", statusTimeout, "how long to wait for the server")
+	completeValues(cmd, "output", outputTable, outputJSON, outputYAML)
+	return cmd
+}
+
+// printPlugins is no failure when the server does not answer, as in Velero.
+func (s *session) printPlugins(cmd *cobra.Command, output string, timeout time.Duration) error {
+	if err := checkOutput(output, outputTable, outputJSON, outputYAML); err != nil {
+		return err
+	}
+	t, err := s.open()
+	if err != nil {
+		return err
+	}
+	status, err := s.serverStatus(cmd.Context(), t, timeout)
+	if err != nil {
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "<error getting plugin information: %s>\n", err)
+		return err
+	}
+	if output != outputTable {
+		return printObject(cmd.OutOrStdout(), t.Scheme(), status, output)
+	}
+	_, err = io.WriteString(cmd.OutOrStdout(), describe.PluginTable(status.Status.Plugins))
+	return err
+}
