@@ -24,4 +24,5 @@ printf '[default]\naws_access_key_id=%s\naws_secret_access_key=%s\n' "$S3_ACCESS
   --provider aws --bucket "$S3_BUCKET" --secret-file "$credentials" \
   --backup-location-config "region=us-east-1,s3ForcePathStyle=true,s3Url=$S3_URL" \
   --server-arg=--storage-timeout=45s --node-agent-arg=--storage-timeout=20s `# so that tests of outages end soon` \
-  --server-arg=--concurrent-backups=8 # so that tests run side by side
+  --server-arg=--concurrent-backups=8 `# so that tests run side by side` \
+  --server-arg=--default-repo-maintain-frequency=24h # the repositories of all tests of a day would keep the machine busy

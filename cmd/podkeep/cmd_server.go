@@ -40,6 +40,9 @@ type serverFlags struct {
 	concurrentBackups   int
 	gcFrequency         time.Duration
 	skipImmediately     bool
+	maintainFrequency   time.Duration
+	repositoryConfigMap string
+	maintainConfigMap   string
 	resourceTimeout     time.Duration
 	operationTimeout    time.Duration
 	restorePriorities   string
@@ -78,6 +81,9 @@ func (f *serverFlags) bind(cmd *cobra.Command, env func(string) string) {
 	fs.DurationVar(&f.validationFrequency, "store-validation-frequency", time.Minute, "how often storage locations are checked that do not say it")
 	fs.DurationVar(&f.gcFrequency, "garbage-collection-frequency", 0, "how often an expired backup that cannot be removed is tried again (default 1h)")
 	fs.BoolVar(&f.skipImmediately, "schedule-skip-immediately", false, "new schedules that do not say it leave out a backup that is due at once")
+	fs.DurationVar(&f.maintainFrequency, "default-repo-maintain-frequency", 0, "how often new repositories are maintained (default 1h)")
+	fs.StringVar(&f.repositoryConfigMap, "backup-repository-configmap", "", "name of the ConfigMap with the configuration of new repositories")
+	fs.StringVar(&f.maintainConfigMap, "repo-maintenance-job-configmap", "", "name of the ConfigMap with the settings of maintenance Jobs")
 	f.bucketFlags.bind(cmd)
 }
 
@@ -133,6 +139,7 @@ func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priori
 		(&repositorycontroller.Reconciler{
 			Client: c, Clock: clk, Namespace: ns, Access: access, ScratchDir: flags.scratchDir,
 			Ensure: repository.Ensure, EnsureReason: repository.Reason,
+			Reader: mgr.GetAPIReader(), ConfigMap: flags.repositoryConfigMap, MaintenanceFrequency: flags.maintainFrequency,
 		}).SetupWithManager(mgr),
 		(&backup.Reconciler{
 			Client: c, Reader: mgr.GetAPIReader(), Dynamic: dyn, Discovery: disc, Commands: commands, Locations: access, Clock: clk,

@@ -3,17 +3,21 @@ package main
 import (
 	"errors"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/podkeep/podkeep/config/install"
 	"github.com/podkeep/podkeep/controllers/deletion"
 	"github.com/podkeep/podkeep/controllers/expiration"
+	"github.com/podkeep/podkeep/controllers/repository/maintenance"
 	"github.com/podkeep/podkeep/controllers/schedule"
 	"github.com/podkeep/podkeep/internal/locationaccess"
 	"github.com/podkeep/podkeep/mover/repository"
 )
 
-// addLifecycleControllers adds what makes backups and removes them by the clock.
+// addLifecycleControllers adds what makes and removes backups and maintains
+// repositories by the clock.
 func addLifecycleControllers(mgr ctrl.Manager, flags serverFlags, access *locationaccess.Resolver) error {
 	c, reader, clk, ns := mgr.GetClient(), mgr.GetAPIReader(), clock.RealClock{}, flags.namespace
 	recorder := mgr.GetEventRecorder("podkeep")
@@ -26,6 +30,13 @@ func addLifecycleControllers(mgr ctrl.Manager, flags serverFlags, access *locati
 			ScratchDir: flags.scratchDir, RetryTimeout: flags.storageTimeout,
 			Repositories: deletion.Repositories{
 				DeleteSnapshots: repository.DeleteSnapshots, Reason: repository.Reason, IsTerminal: repository.IsTerminal,
+			},
+		}).SetupWithManager(mgr),
+		(&maintenance.Reconciler{
+			Client: c, Reader: reader, Locations: access, Clock: clk, Recorder: recorder, Namespace: ns,
+			PodName: flags.podName, ConfigMap: flags.maintainConfigMap,
+			Credentials: &corev1.SecretKeySelector{
+				LocalObjectReference: corev1.LocalObjectReference{Name: install.CredentialsSecret}, Key: install.CredentialsKey,
 			},
 		}).SetupWithManager(mgr),
 		(&expiration.Reconciler{

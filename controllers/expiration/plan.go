@@ -1,4 +1,5 @@
-// Package expiration asks for the removal of backups whose time is over.
+// Package expiration asks for the removal of backups whose time is over, and of
+// those whose removal was begun and forgotten.
 //
 // One reconcile is observe → plan → act → report; plan is pure and holds every
 // decision. It removes nothing itself: it creates a DeleteBackupRequest
@@ -7,6 +8,7 @@
 package expiration
 
 import (
+	"slices"
 	"time"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
@@ -21,13 +23,12 @@ type observed struct {
 	now    time.Time
 
 	// location is that of the backup: nil when it does not exist, or when it could
-	// not be read because of locationErr. It is looked for only when the backup has
-	// expired.
+	// not be read because of locationErr.
 	location    *velerov1.BackupStorageLocation
 	locationErr error
 
-	// requested says that a DeleteBackupRequest for the backup is not processed yet.
-	requested bool
+	// requests are the DeleteBackupRequests for the backup.
+	requests []velerov1.DeleteBackupRequest
 
 	frequency time.Duration
 }
@@ -52,13 +53,13 @@ type step struct {
 func plan(o observed) step {
 	b := o.backup
 	switch {
-	case !b.DeletionTimestamp.IsZero() || b.Status.Expiration == nil:
+	case !b.DeletionTimestamp.IsZero():
 		return step{action: actNothing}
 	case b.IsRunning():
 		return step{action: actNothing} // that its time is over is no reason to stop it; its end is an event
-	case !isExpired(o):
-		return step{action: actNothing, after: min(b.Status.Expiration.Sub(o.now), o.frequency)}
-	case o.requested:
+	case !isExpired(b, o.now) && !isForgotten(o):
+		return step{action: actNothing, after: untilExpiration(o)}
+	case slices.ContainsFunc(o.requests, isPending):
 		return step{action: actNothing, after: o.frequency}
 	case o.locationErr != nil:
 		return label(o, velerov1.GCFailureLocationCannotGet)
@@ -77,7 +78,28 @@ func label(o observed, failure string) step {
 	return step{action: actLabel, failure: failure, after: o.frequency}
 }
 
-func isExpired(o observed) bool { return !o.now.Before(o.backup.Status.Expiration.Time) }
+func isExpired(b *velerov1.Backup, now time.Time) bool {
+	return b.Status.Expiration != nil && !now.Before(b.Status.Expiration.Time)
+}
+
+// untilExpiration is how long to wait, 0 for a backup that never expires.
+func untilExpiration(o observed) time.Duration {
+	if o.backup.Status.Expiration == nil {
+		return 0
+	}
+	return min(o.backup.Status.Expiration.Sub(o.now), o.frequency)
+}
+
+// isForgotten reports whether nobody removes a backup any more of which a part is
+// gone: it was found in a bucket in the middle of its removal, or the request for
+// it was removed.
+func isForgotten(o observed) bool {
+	return o.backup.Status.Phase == velerov1.BackupPhaseDeleting && len(o.requests) == 0
+}
+
+func isPending(r velerov1.DeleteBackupRequest) bool {
+	return r.Status.Phase != velerov1.DeleteBackupRequestPhaseProcessed
+}
 
 // requestNameLayout is the time in the name of a request.
 const requestNameLayout = "20060102150405"
@@ -86,7 +108,12 @@ const requestNameLayout = "20060102150405"
 // dies after it has made a request makes no second one, and another one for the
 // next, should the first have failed.
 func requestName(o observed) string {
-	expired := o.backup.Status.Expiration.Time
-	try := expired.Add(o.now.Sub(expired).Truncate(o.frequency))
-	return velerov1.ValidLabelValue(o.backup.Name) + "-expired-" + try.UTC().Format(requestNameLayout)
+	why, since := "-expired-", o.backup.CreationTimestamp.Time
+	if isExpired(o.backup, o.now) {
+		since = o.backup.Status.Expiration.Time
+	} else {
+		why = "-forgotten-"
+	}
+	try := since.Add(o.now.Sub(since).Truncate(o.frequency))
+	return velerov1.ValidLabelValue(o.backup.Name) + why + try.UTC().Format(requestNameLayout)
 }

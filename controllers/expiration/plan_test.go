@@ -35,6 +35,15 @@ func expiresIn(d time.Duration) mod {
 
 func phase(p velerov1.BackupPhase) mod { return func(b *velerov1.Backup) { b.Status.Phase = p } }
 
+// requests has one in each of these phases.
+func requests(phases ...velerov1.DeleteBackupRequestPhase) []velerov1.DeleteBackupRequest {
+	var list []velerov1.DeleteBackupRequest
+	for _, p := range phases {
+		list = append(list, velerov1.DeleteBackupRequest{Status: velerov1.DeleteBackupRequestStatus{Phase: p}})
+	}
+	return list
+}
+
 func bsl(phase velerov1.BackupStorageLocationPhase, mode velerov1.BackupStorageLocationAccessMode) *velerov1.BackupStorageLocation {
 	return &velerov1.BackupStorageLocation{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "velero", Name: "default"},
@@ -56,8 +65,12 @@ func TestPlan(t *testing.T) {
 		"it waits exactly until its end":         {observed{backup: expired(expiresIn(time.Minute))}, step{action: actNothing, after: time.Minute}},
 		"but looks from time to time":            {observed{backup: expired(expiresIn(720 * time.Hour))}, step{action: actNothing, after: time.Hour}},
 		"its end is now":                         {observed{backup: expired(expiresIn(0)), location: good}, step{action: actRequest, after: time.Hour}},
-		"it is being removed":                    {observed{backup: expired(), location: good, requested: true}, step{action: actNothing, after: time.Hour}},
-		"a failed removal is tried again":        {observed{backup: expired(phase("Deleting")), location: good}, step{action: actRequest, after: time.Hour}},
+		"it is being removed":                    {observed{backup: expired(), location: good, requests: requests("InProgress")}, step{action: actNothing, after: time.Hour}},
+		"a failed removal is tried again":        {observed{backup: expired(phase("Deleting")), location: good, requests: requests("Processed")}, step{action: actRequest, after: time.Hour}},
+		"a removal that was begun goes on":       {observed{backup: expired(expiresIn(time.Minute), phase("Deleting")), location: good, requests: requests("")}, step{action: actNothing, after: time.Minute}},
+		"one that failed is for people":          {observed{backup: expired(expiresIn(time.Minute), phase("Deleting")), location: good, requests: requests("Processed")}, step{action: actNothing, after: time.Minute}},
+		"a removal that was forgotten goes on":   {observed{backup: expired(expiresIn(time.Minute), phase("Deleting")), location: good}, step{action: actRequest, after: time.Hour}},
+		"also of one without an end":             {observed{backup: expired(phase("Deleting"), func(b *velerov1.Backup) { b.Status.Expiration = nil }), location: good}, step{action: actRequest, after: time.Hour}},
 		"a failed backup goes, too":              {observed{backup: expired(phase("Failed")), location: good}, step{action: actRequest, after: time.Hour}},
 		"what Velero left unfinished goes":       {observed{backup: expired(phase("Finalizing")), location: good}, step{action: actRequest, after: time.Hour}},
 		"the location cannot be read":            {observed{backup: expired(), locationErr: errors.New("no")}, step{action: actLabel, failure: "BSLCannotGet", after: time.Hour}},
@@ -86,5 +99,9 @@ func TestRequestName(t *testing.T) {
 	g.Expect(name(0)).To(Equal("nightly-expired-20261122080000"))
 	g.Expect(name(59 * time.Minute)).To(Equal(name(0)))
 	g.Expect(name(61 * time.Minute)).To(Equal("nightly-expired-20261122090000"))
+	g.Expect(requestName(observed{
+		backup: expired(expiresIn(time.Hour), func(b *velerov1.Backup) { b.CreationTimestamp = metav1.Time{Time: t0.Add(-90 * time.Minute)} }),
+		now:    t0, frequency: time.Hour,
+	})).To(Equal("nightly-forgotten-20261122073000"))
 	g.Expect(len(name(0, func(b *velerov1.Backup) { b.Name = strings.Repeat("n", 253) }))).To(BeNumerically("<=", 253))
 }

@@ -45,7 +45,8 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=velero.io,resources=deletebackuprequests,verbs=get;list;watch;create,roleName=podkeep-server,namespace=velero
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch,roleName=podkeep-server,namespace=velero
 
-// Reconcile asks for the removal of a backup when its time is over.
+// Reconcile asks for the removal of a backup when its time is over, or when it is
+// half gone and nobody removes the rest.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	b := &velerov1.Backup{}
 	if err := r.Client.Get(ctx, req.NamespacedName, b); err != nil {
@@ -79,16 +80,14 @@ func (r *Reconciler) observe(ctx context.Context, b *velerov1.Backup) (observed,
 	if o.frequency <= 0 {
 		o.frequency = DefaultFrequency
 	}
-	if b.Status.Expiration == nil || !isExpired(o) {
+	if !isExpired(b, o.now) && b.Status.Phase != velerov1.BackupPhaseDeleting {
 		return o, nil
 	}
 	requests := &velerov1.DeleteBackupRequestList{}
 	if err := r.Client.List(ctx, requests, client.InNamespace(r.Namespace)); err != nil {
 		return o, fmt.Errorf("listing DeleteBackupRequests: %w", err)
 	}
-	o.requested = slices.ContainsFunc(requests.Items, func(d velerov1.DeleteBackupRequest) bool {
-		return d.Spec.BackupName == b.Name && d.Status.Phase != velerov1.DeleteBackupRequestPhaseProcessed
-	})
+	o.requests = slices.DeleteFunc(requests.Items, func(d velerov1.DeleteBackupRequest) bool { return d.Spec.BackupName != b.Name })
 	bsl := &velerov1.BackupStorageLocation{}
 	err := r.Client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: b.Spec.StorageLocation}, bsl)
 	switch {
@@ -105,7 +104,7 @@ func (r *Reconciler) act(ctx context.Context, o observed, s step) error {
 	if s.action != actRequest {
 		return nil
 	}
-	ctrl.LoggerFrom(ctx).Info("Requesting the removal of an expired backup")
+	ctrl.LoggerFrom(ctx).Info("Requesting the removal of a backup", "expired", isExpired(o.backup, o.now))
 	request := &velerov1.DeleteBackupRequest{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: o.backup.Namespace,
@@ -150,7 +149,7 @@ func (r *Reconciler) tell(before, after *velerov1.Backup) {
 		return
 	}
 	r.Recorder.Eventf(after, nil, corev1.EventTypeWarning, reason, "Expire",
-		"Backup has expired and cannot be removed from location %s", after.Spec.StorageLocation)
+		"Backup is to go and cannot be removed from location %s", after.Spec.StorageLocation)
 }
 
 // SetupWithManager registers the reconciler. It returns an error when a field is
@@ -169,6 +168,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("expiration").
 		For(&velerov1.Backup{}, builder.WithPredicates(ours, expirationChanged())).
 		Watches(&velerov1.BackupStorageLocation{}, handler.EnqueueRequestsFromMapFunc(r.ofLocation), builder.WithPredicates(ours, locationChanged())).
+		Watches(&velerov1.DeleteBackupRequest{}, handler.EnqueueRequestsFromMapFunc(ofRequest), builder.WithPredicates(ours, onlyGone())).
 		Complete(r)
 }
 
@@ -189,6 +189,22 @@ func locationChanged() predicate.Predicate {
 		after, okAfter := e.ObjectNew.(*velerov1.BackupStorageLocation)
 		return !okBefore || !okAfter || before.Status.Phase != after.Status.Phase || before.Spec.AccessMode != after.Spec.AccessMode
 	}}
+}
+
+func onlyGone() predicate.Predicate {
+	return predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		UpdateFunc: func(event.UpdateEvent) bool { return false },
+	}
+}
+
+// ofRequest returns the backup whose removal was requested.
+func ofRequest(_ context.Context, o client.Object) []reconcile.Request {
+	request, ok := o.(*velerov1.DeleteBackupRequest)
+	if !ok {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: request.Namespace, Name: request.Spec.BackupName}}}
 }
 
 // ofLocation returns the backups that could not be removed from a location.

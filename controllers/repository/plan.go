@@ -3,8 +3,8 @@
 //
 // One reconcile is observe → plan → act → report. Only observe and act talk to
 // the cluster and to the storage; plan is pure and holds every decision. What a
-// repository is made of is mover/repository's; maintenance is not done here. The
-// state table is in docs/backup-repository.md.
+// repository is made of is mover/repository's; maintenance has a package of its own
+// below. The state table is in docs/backup-repository.md.
 package repository
 
 import (

@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -47,8 +46,13 @@ const (
 	// 64 MiB for a moment (scrypt-65536-8-1).
 	maxConcurrentPrepares = 2
 
-	configCacheLimitMB = "cacheLimitMB" // key of spec.repositoryConfig
+	// Keys of spec.repositoryConfig.
+	configCacheLimitMB    = "cacheLimitMB"
+	configFullMaintenance = "fullMaintenanceInterval"
 )
+
+// fullMaintenanceHours are the values of configFullMaintenance (velero-facts §4.6).
+var fullMaintenanceHours = map[string]int64{"": 0, "normalGC": 24, "fastGC": 12, "eagerGC": 6}
 
 // resolver makes a location usable (locationaccess.Resolver).
 type resolver interface {
@@ -79,6 +83,13 @@ type Reconciler struct {
 	// ScratchDir is where Ensure keeps files while it runs.
 	ScratchDir string
 
+	// Reader reads the ConfigMap from the API server.
+	Reader client.Reader
+
+	// ConfigMap is the name of the ConfigMap with spec.repositoryConfig of new
+	// repositories; "" means none.
+	ConfigMap string
+
 	// MaintenanceFrequency is for repositories that do not say it; 0 means
 	// DefaultMaintenanceFrequency.
 	MaintenanceFrequency time.Duration
@@ -87,6 +98,7 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=velero.io,resources=backuprepositories,verbs=get;list;watch;patch,roleName=podkeep-server,namespace=velero
 // +kubebuilder:rbac:groups=velero.io,resources=backupstoragelocations,verbs=get;list;watch,roleName=podkeep-server,namespace=velero
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch,roleName=podkeep-server,namespace=velero
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get,roleName=podkeep-server,namespace=velero
 
 // Reconcile moves one repository one step towards Ready.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
@@ -110,7 +122,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.patch(ctx, before, repo); err != nil {
 		return ctrl.Result{}, fmt.Errorf("patching status: %w", err)
 	}
-	if f != nil && s.action == actPrepare {
+	if f != nil && (s.action == actPrepare || s.action == actSetDefaults) {
 		return ctrl.Result{}, fmt.Errorf("preparing repository: %w", f.err) // tried again, later and later
 	}
 	return ctrl.Result{}, nil
@@ -144,8 +156,7 @@ func (r *Reconciler) observe(ctx context.Context, repo *velerov1.BackupRepositor
 func (r *Reconciler) act(ctx context.Context, o observed, s step) *failure {
 	switch s.action {
 	case actSetDefaults:
-		o.repository.Spec.MaintenanceFrequency = metav1.Duration{Duration: cmp.Or(r.MaintenanceFrequency, DefaultMaintenanceFrequency)}
-		return nil
+		return r.setDefaults(ctx, o.repository)
 	case actRefuse:
 		return refusalOf(o, s)
 	case actPrepare:
@@ -164,6 +175,12 @@ func (r *Reconciler) prepare(ctx context.Context, o observed) *failure {
 	if err != nil {
 		return &failure{reason: velerov1.ReasonInvalidSpec, err: err}
 	}
+	fullHours, ok := fullMaintenanceHours[o.repository.Spec.RepositoryConfig[configFullMaintenance]]
+	if !ok {
+		return &failure{reason: velerov1.ReasonInvalidSpec, err: fmt.Errorf(
+			"spec.repositoryConfig[%s]: Unsupported value: %q: supported values: \"normalGC\", \"fastGC\", \"eagerGC\"",
+			configFullMaintenance, o.repository.Spec.RepositoryConfig[configFullMaintenance])}
+	}
 	passwordFile, err := r.Access.RepositoryPasswordFile(ctx)
 	if err != nil {
 		return &failure{reason: locationaccess.Reason(err), err: err}
@@ -180,6 +197,8 @@ func (r *Reconciler) prepare(ctx context.Context, o observed) *failure {
 		CacheDir:              scratch,
 		CacheLimitMB:          cacheLimitMB,
 		StorageTimeoutSeconds: storageTimeoutSeconds,
+
+		FullMaintenanceSeconds: fullHours * 3600,
 	})
 	if err != nil {
 		reason := cmp.Or(r.EnsureReason(err), velerov1.ReasonRepositoryNotReady)
@@ -205,12 +224,13 @@ func cacheLimit(repo *velerov1.BackupRepository) (int64, error) {
 }
 
 // patch writes the repository once per reconcile, and only when it changed.
-// There is no status subresource.
+// There is no status subresource. Conditions are one list, of which another
+// controller writes a part: a patch that was made without its newest one is refused.
 func (r *Reconciler) patch(ctx context.Context, before, after *velerov1.BackupRepository) error {
 	if equality.Semantic.DeepEqual(before, after) {
 		return nil
 	}
-	return r.Client.Patch(ctx, after, client.MergeFrom(before))
+	return r.Client.Patch(ctx, after, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 }
 
 // SetupWithManager starts the reconciler with a manager.

@@ -19,24 +19,16 @@ import (
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/location"
+	"github.com/podkeep/podkeep/internal/moverparts"
 	"github.com/podkeep/podkeep/internal/wire"
 )
 
 // ContainerName is the name of a mover pod's only container.
 const ContainerName = "mover"
 
-// Program and its first argument; the second is the task.
-const (
-	program    = "/podkeep"
-	subcommand = "mover"
-)
-
 // stopSeconds is how long a mover may take to write its result after SIGTERM. It
 // stops between two files, which takes well under a second; Velero gives none.
 const stopSeconds = 5
-
-// secretFileMode lets root, as which movers run, read a Secret, and nobody else.
-const secretFileMode = 0o400
 
 // Mover is what one mover is to do.
 type Mover struct {
@@ -99,14 +91,14 @@ func Build(t Template, m Mover) (*corev1.Pod, error) {
 				Name:            ContainerName,
 				Image:           t.Image,
 				ImagePullPolicy: t.ImagePullPolicy,
-				Command:         []string{program},
-				Args:            []string{subcommand, argument},
-				Env:             append(append([]corev1.EnvVar(nil), t.Env...), mounts.env...),
+				Command:         []string{moverparts.Program},
+				Args:            []string{moverparts.Subcommand, argument},
+				Env:             append(append([]corev1.EnvVar(nil), t.Env...), mounts.Env...),
 				Resources:       t.Resources,
-				VolumeMounts:    mounts.mounts,
+				VolumeMounts:    mounts.Mounts,
 				SecurityContext: securityContext(t, m),
 			}},
-			Volumes: mounts.volumes,
+			Volumes: mounts.Volumes,
 		},
 	}
 	return pod, nil
@@ -199,7 +191,7 @@ func taskOf(t Template, m Mover) (wire.Task, error) {
 		return wire.Task{}, fmt.Errorf("backup storage location %s: %w", m.Location.Name, err)
 	}
 	if credentialsOf(t, m.Location) != nil && l.Provider != location.ProviderFilesystem {
-		l.CredentialsFile = credentialsFile
+		l.CredentialsFile = moverparts.CredentialsFile
 	}
 	return wire.Task{
 		Kind:       m.Kind,
@@ -209,8 +201,8 @@ func taskOf(t Template, m Mover) (wire.Task, error) {
 		Repository: wire.Repository{
 			Location:     l,
 			Namespace:    m.RepositoryNamespace,
-			PasswordFile: passwordFile,
-			CacheDir:     cacheDir,
+			PasswordFile: moverparts.PasswordFile,
+			CacheDir:     moverparts.CacheDir,
 			CacheLimitMB: cacheLimitMB(t, m),
 
 			StorageTimeoutSeconds: int64(t.StorageTimeout.Seconds()),

@@ -3,11 +3,11 @@ package moverpod
 import (
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/podkeep/podkeep/internal/moverparts"
 	"github.com/podkeep/podkeep/nodeagent/settings"
 )
 
@@ -18,19 +18,6 @@ const AgentContainer = "node-agent"
 // HostPodsVolume is the name of the node agent's hostPath volume with the
 // kubelet's pods directory, as in Velero.
 const HostPodsVolume = "host-pods"
-
-// Keys that cloud providers put on the node agent and that movers need as well
-// (velero-facts §3.6).
-var (
-	inheritedLabels      = []string{"azure.workload.identity/use"}
-	inheritedAnnotations = []string{"iam.amazonaws.com/role"}
-)
-
-// inheritedEnvironment is what movers take over from the node agent: how to get
-// out of the cluster.
-var inheritedEnvironment = []string{
-	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
-}
 
 // Template is what all mover pods of one node agent have in common.
 type Template struct {
@@ -71,7 +58,7 @@ type Template struct {
 // The image is already on the node; the pull policy is IfNotPresent instead of
 // Velero's Never, because a kubelet that verifies pull credentials refuses Never.
 func TemplateFor(agent *corev1.Pod, s settings.Settings) (Template, error) {
-	c := agentContainer(agent)
+	c := moverparts.Container(agent, AgentContainer)
 	if c == nil {
 		return Template{}, fmt.Errorf("pod %s/%s has no container %q", agent.Namespace, agent.Name, AgentContainer)
 	}
@@ -83,16 +70,12 @@ func TemplateFor(agent *corev1.Pod, s settings.Settings) (Template, error) {
 		ImagePullSecrets:  agent.Spec.ImagePullSecrets,
 		DNSPolicy:         agent.Spec.DNSPolicy,
 		DNSConfig:         agent.Spec.DNSConfig,
-		Labels:            only(agent.Labels, inheritedLabels),
-		Annotations:       only(agent.Annotations, inheritedAnnotations),
+		Labels:            moverparts.Labels(agent),
+		Annotations:       moverparts.Annotations(agent),
 		Resources:         s.Resources,
 		PriorityClassName: s.PriorityClassName,
 		Privileged:        s.Privileged,
-	}
-	for _, e := range c.Env {
-		if slices.Contains(inheritedEnvironment, e.Name) {
-			t.Env = append(t.Env, e)
-		}
+		Env:               moverparts.Environment(c),
 	}
 	// As in Velero, configured keys replace the inherited ones.
 	if len(s.PodLabels) > 0 {
@@ -113,26 +96,4 @@ func HostPodsPath(agent *corev1.Pod) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("pod %s/%s has no hostPath volume %q", agent.Namespace, agent.Name, HostPodsVolume)
-}
-
-func agentContainer(agent *corev1.Pod) *corev1.Container {
-	containers := agent.Spec.Containers
-	if len(containers) == 1 {
-		return &containers[0]
-	}
-	i := slices.IndexFunc(containers, func(c corev1.Container) bool { return c.Name == AgentContainer })
-	if i < 0 {
-		return nil
-	}
-	return &containers[i]
-}
-
-func only(m map[string]string, keys []string) map[string]string {
-	kept := map[string]string{}
-	for _, key := range keys {
-		if v, ok := m[key]; ok {
-			kept[key] = v
-		}
-	}
-	return kept
 }

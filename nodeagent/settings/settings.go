@@ -16,9 +16,10 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/podkeep/podkeep/internal/podresources"
 )
 
 const (
@@ -57,13 +58,13 @@ func Defaults() Settings {
 
 // document is the JSON of the ConfigMap.
 type document struct {
-	LoadConcurrency   *loadConcurrency  `json:"loadConcurrency"`
-	PodResources      *podResources     `json:"podResources"`
-	PriorityClassName string            `json:"priorityClassName"`
-	Privileged        bool              `json:"privilegedFsBackup"`
-	PodAnnotations    map[string]string `json:"podAnnotations"`
-	PodLabels         map[string]string `json:"podLabels"`
-	Compression       string            `json:"compression"`
+	LoadConcurrency   *loadConcurrency        `json:"loadConcurrency"`
+	PodResources      *podresources.Resources `json:"podResources"`
+	PriorityClassName string                  `json:"priorityClassName"`
+	Privileged        bool                    `json:"privilegedFsBackup"`
+	PodAnnotations    map[string]string       `json:"podAnnotations"`
+	PodLabels         map[string]string       `json:"podLabels"`
+	Compression       string                  `json:"compression"`
 }
 
 type loadConcurrency struct {
@@ -77,15 +78,6 @@ type nodeRule struct {
 	Number       int                  `json:"number"`
 }
 
-type podResources struct {
-	CPURequest              string `json:"cpuRequest"`
-	CPULimit                string `json:"cpuLimit"`
-	MemoryRequest           string `json:"memoryRequest"`
-	MemoryLimit             string `json:"memoryLimit"`
-	EphemeralStorageRequest string `json:"ephemeralStorageRequest"`
-	EphemeralStorageLimit   string `json:"ephemeralStorageLimit"`
-}
-
 // Keys that Parse knows, and those of Velero that have no meaning here.
 var (
 	topKeys = []string{
@@ -94,10 +86,6 @@ var (
 	}
 	unusedKeys      = []string{"loadAffinity", "backupPVC", "restorePVC", "cachePVC"}
 	concurrencyKeys = []string{"globalConfig", "perNodeConfig", "prepareQueueLength"}
-	resourceKeys    = []string{
-		"cpuRequest", "cpuLimit", "memoryRequest", "memoryLimit",
-		"ephemeralStorageRequest", "ephemeralStorageLimit",
-	}
 )
 
 // Parse reads the data of the ConfigMap, which has exactly one key with any name,
@@ -122,7 +110,7 @@ func Parse(data map[string]string, nodeLabels map[string]string) (Settings, []st
 	}
 
 	warnings = append(warnings, s.setConcurrency(doc.LoadConcurrency, nodeLabels)...)
-	s.Resources, err = doc.PodResources.requirements()
+	s.Resources, err = doc.PodResources.Requirements("podResources")
 	s.PriorityClassName = doc.PriorityClassName
 	s.Privileged = doc.Privileged
 	s.PodAnnotations = doc.PodAnnotations
@@ -193,52 +181,6 @@ func (r nodeRule) matches(nodeLabels map[string]string) (bool, string) {
 	return selector.Matches(labels.Set(nodeLabels)), ""
 }
 
-func (p *podResources) requirements() (corev1.ResourceRequirements, error) {
-	var r corev1.ResourceRequirements
-	if p == nil {
-		return r, nil
-	}
-	for _, q := range []struct {
-		key, text string
-		name      corev1.ResourceName
-		list      *corev1.ResourceList
-	}{
-		{"cpuRequest", p.CPURequest, corev1.ResourceCPU, &r.Requests},
-		{"cpuLimit", p.CPULimit, corev1.ResourceCPU, &r.Limits},
-		{"memoryRequest", p.MemoryRequest, corev1.ResourceMemory, &r.Requests},
-		{"memoryLimit", p.MemoryLimit, corev1.ResourceMemory, &r.Limits},
-		{"ephemeralStorageRequest", p.EphemeralStorageRequest, corev1.ResourceEphemeralStorage, &r.Requests},
-		{"ephemeralStorageLimit", p.EphemeralStorageLimit, corev1.ResourceEphemeralStorage, &r.Limits},
-	} {
-		if q.text == "" {
-			continue
-		}
-		quantity, err := resource.ParseQuantity(q.text)
-		if err != nil || quantity.Sign() < 0 {
-			return r, fmt.Errorf("podResources.%s: Invalid value: %q: must be a quantity such as 500m or 1Gi", q.key, q.text)
-		}
-		if quantity.IsZero() {
-			continue // Velero's way to say "none"
-		}
-		if *q.list == nil {
-			*q.list = corev1.ResourceList{}
-		}
-		(*q.list)[q.name] = quantity
-	}
-	return r, requestsFit(r)
-}
-
-func requestsFit(r corev1.ResourceRequirements) error {
-	for _, name := range slices.Sorted(maps.Keys(r.Requests)) {
-		request, limit := r.Requests[name], r.Limits[name]
-		if !limit.IsZero() && request.Cmp(limit) > 0 {
-			return fmt.Errorf("podResources: Invalid value: %s request %s: must not be above the limit %s",
-				name, request.String(), limit.String())
-		}
-	}
-	return nil
-}
-
 // unknownKeys says which keys have no effect, in the order of the alphabet.
 func unknownKeys(text string) ([]string, error) {
 	var top map[string]json.RawMessage
@@ -257,7 +199,7 @@ func unknownKeys(text string) ([]string, error) {
 	for _, section := range []struct {
 		key   string
 		known []string
-	}{{"loadConcurrency", concurrencyKeys}, {"podResources", resourceKeys}} {
+	}{{"loadConcurrency", concurrencyKeys}, {"podResources", podresources.Keys}} {
 		var keys map[string]json.RawMessage
 		if raw, ok := top[section.key]; !ok || json.Unmarshal(raw, &keys) != nil {
 			continue

@@ -39,6 +39,8 @@ var forbidden = map[string]struct {
 	"controllers/schedule/...":     {[]string{"github.com/kopia", module + "mover", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
 	"controllers/expiration/...":   {[]string{"github.com/kopia", module + "mover", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
 	"controllers/deletion/...":     {[]string{"github.com/kopia", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
+	"internal/moverparts":          {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "parts of pods are values"},
+	"internal/podresources":        {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "parts of pods are values"},
 	"internal/schedules":           {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
 	"controllers/repository/...":   {[]string{module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
 	"controllers/sync/...":         {[]string{"github.com/kopia", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},

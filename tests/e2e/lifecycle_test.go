@@ -9,21 +9,25 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/maintenance"
+	"github.com/kopia/kopia/snapshot"
+	"github.com/kopia/kopia/snapshot/snapshotmaintenance"
 	. "github.com/onsi/gomega"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/location"
+	"github.com/podkeep/podkeep/internal/repositories"
 	"github.com/podkeep/podkeep/internal/wire"
 	"github.com/podkeep/podkeep/mover/repository"
 	"github.com/podkeep/podkeep/tests/suite"
-
-	"github.com/kopia/kopia/snapshot"
 )
 
 // bucketDir is a folder of the default location, as the gateway keeps it.
@@ -217,7 +221,7 @@ func TestScheduleMakesBackupsUntilItIsPaused(t *testing.T) {
 	}
 
 	g.Eventually(func() int { return len(made()) }, suite.Long, "200ms").Should(BeNumerically(">=", 3))
-	g.Expect(c.Client.Patch(t.Context(), s, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"paused":true}}`)))).To(Succeed())
+	g.Expect(c.Client.Patch(t.Context(), s, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"paused":true}}`)))).To(Succeed())
 
 	for _, b := range made() {
 		g.Expect(b.Name).To(HavePrefix(s.Name + "-2"))
@@ -235,7 +239,7 @@ func TestScheduleMakesBackupsUntilItIsPaused(t *testing.T) {
 
 	t.Run("a bad expression is told", func(t *testing.T) {
 		g := NewWithT(t)
-		g.Expect(c.Client.Patch(t.Context(), s, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"schedule":"sometimes"}}`)))).To(Succeed())
+		g.Expect(c.Client.Patch(t.Context(), s, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"schedule":"sometimes"}}`)))).To(Succeed())
 		g.Eventually(func(g Gomega) {
 			g.Expect(c.Client.Get(t.Context(), client.ObjectKeyFromObject(s), s)).To(Succeed())
 			g.Expect(s.Status.Phase).To(Equal(velerov1.SchedulePhaseFailedValidation))
@@ -256,4 +260,81 @@ func removeSchedule(t *testing.T, c *suite.Cluster, s *velerov1.Schedule) {
 	for i := range list.Items {
 		g.Expect(c.Client.Create(ctx, newDeletion(&list.Items[i]))).To(Succeed())
 	}
+}
+
+// setFrequency sets how often a repository is maintained.
+func setFrequency(t *testing.T, c *suite.Cluster, r *velerov1.BackupRepository, frequency string) {
+	t.Helper()
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"maintenanceFrequency":"`+frequency+`"}}`))
+	NewWithT(t).Expect(c.Client.Patch(context.WithoutCancel(t.Context()), r, patch)).To(Succeed())
+}
+
+// reclaim frees space as an administrator does who has made sure that nobody else
+// uses the repository.
+func reclaim(t *testing.T, c *suite.Cluster, ns string) {
+	t.Helper()
+	g := NewWithT(t)
+	opened, err := repository.Open(t.Context(), repositoryOf(t, c, ns), repository.ForWriting)
+	g.Expect(err).NotTo(HaveOccurred())
+	defer func() { g.Expect(opened.Close(context.WithoutCancel(t.Context()))).To(Succeed()) }()
+	g.Expect(repo.DirectWriteSession(t.Context(), opened.Repository.(repo.DirectRepository), repo.WriteSessionOptions{},
+		func(ctx context.Context, w repo.DirectRepositoryWriter) error {
+			return snapshotmaintenance.Run(ctx, w, maintenance.ModeFull, false, maintenance.SafetyNone)
+		})).To(Succeed())
+}
+
+func TestMaintenanceRunsAndDeletedDataCanBeFreed(t *testing.T) {
+	t.Parallel()
+	c := suite.Connect(t)
+	g := NewWithT(t)
+	const size = 30 << 20
+	ns := smallApp(t, c, "maintained", 8, size)
+	first := c.RunBackup(t, suite.NewBackup(ns))
+	g.Expect(first.Status.Phase).To(Equal(velerov1.BackupPhaseCompleted))
+	r := repositories.New(suite.Namespace, ns, "default")
+	jobs := func() []batchv1.Job {
+		list := &batchv1.JobList{}
+		g.Expect(c.Client.List(t.Context(), list, client.InNamespace(suite.Namespace), client.MatchingLabels{velerov1.RepositoryNameLabel: r.Name})).To(Succeed())
+		return list.Items
+	}
+
+	setFrequency(t, c, r, "1s")
+	t.Cleanup(func() { setFrequency(t, c, r, "24h") })
+	g.Eventually(func(g Gomega) {
+		g.Expect(c.Client.Get(t.Context(), client.ObjectKeyFromObject(r), r)).To(Succeed())
+		g.Expect(r.Status.RecentMaintenance).NotTo(BeEmpty())
+	}, suite.Long, "200ms").Should(Succeed(), func() string { return r.Status.Message })
+	g.Expect(r.Status.RecentMaintenance[0].Result).To(Equal(velerov1.BackupRepositoryMaintenanceSucceeded), "%+v", r.Status.RecentMaintenance)
+	g.Expect(r.Status.LastMaintenanceTime.Time).To(BeTemporally(">", r.CreationTimestamp.Time))
+	g.Expect(jobs()).NotTo(BeEmpty())
+	pods := &corev1.PodList{}
+	g.Expect(c.Client.List(t.Context(), pods, client.InNamespace(suite.Namespace), client.MatchingLabels{velerov1.RepositoryNameLabel: r.Name})).To(Succeed())
+	for _, p := range pods.Items {
+		for _, v := range p.Spec.Volumes {
+			g.Expect(v.Projected).To(BeNil(), "it has no token")
+		}
+	}
+
+	second := c.RunBackup(t, suite.NewBackup(ns)) // while maintenance goes on
+	g.Expect(second.Status.Phase).To(Equal(velerov1.BackupPhaseCompleted))
+	setFrequency(t, c, r, "24h")
+	g.Eventually(func() bool {
+		for _, j := range jobs() {
+			if j.Status.Active > 0 {
+				return false
+			}
+		}
+		return true
+	}, suite.Long, "200ms").Should(BeTrue())
+	g.Expect(len(jobs())).To(BeNumerically("<=", 3), "old ones are removed")
+
+	for _, b := range []*velerov1.Backup{first, second} {
+		c.Apply(t, newDeletion(b))
+		expectGone(t, c, b)
+	}
+	g.Expect(snapshotsIn(t, c, ns)).To(BeEmpty())
+	g.Expect(bytesIn(t, bucketDir(c, "kopia", ns))).To(BeNumerically(">", size), "safe maintenance takes days")
+	reclaim(t, c, ns)
+	reclaim(t, c, ns)
+	g.Expect(bytesIn(t, bucketDir(c, "kopia", ns))).To(BeNumerically("<", size/10))
 }
