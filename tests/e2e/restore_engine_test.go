@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,14 +56,15 @@ func requestCancel(t *testing.T, c *suite.Cluster, r *velerov1.Restore) {
 	NewWithT(t).Expect(c.Client.Patch(t.Context(), r, client.RawPatch("application/merge-patch+json", patch))).To(Succeed())
 }
 
-// restoringBigVolume is a restore in the middle of a volume of 400 MiB.
+// restoringBigVolume is a restore in the middle of a volume that takes seconds. Its
+// content repeats itself, so that it is stored faster than it is restored.
 func restoringBigVolume(t *testing.T, c *suite.Cluster) (*velerov1.Restore, string) {
 	t.Helper()
 	g := NewWithT(t)
 	ns := c.NewNamespace(t, "stop")
 	c.Apply(t, suite.Pod(ns, "app"))
 	dir := c.EmptyDir(c.RunningPods(t, ns, "app", 1)[0], "data")
-	g.Expect(os.WriteFile(filepath.Join(dir, "big"), suite.Random(6, 400<<20), 0o600)).To(Succeed())
+	g.Expect(os.WriteFile(filepath.Join(dir, "big"), bytes.Repeat(suite.Random(6, 200<<20), 8), 0o600)).To(Succeed())
 	b := c.RunBackup(t, suite.NewBackup(ns))
 	g.Expect(b.Status.Phase).To(Equal(velerov1.BackupPhaseCompleted), "%+v", b.Status)
 	target := ns + "-copy"
