@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -204,27 +203,11 @@ func (r *hookReconciler) observe(ctx context.Context, book *hookrun.Book) (block
 
 // backupOf returns the backup of a record, or nil when it is gone.
 func (r *hookReconciler) backupOf(ctx context.Context, cm *corev1.ConfigMap) (*velerov1.Backup, error) {
-	at := slices.IndexFunc(cm.OwnerReferences, func(o metav1.OwnerReference) bool { return o.Kind == "Backup" })
-	if at < 0 {
-		return nil, nil
-	}
-	owner := cm.OwnerReferences[at]
 	b := &velerov1.Backup{}
-	key := client.ObjectKey{Namespace: r.Namespace, Name: owner.Name}
-	err := r.Client.Get(ctx, key, b)
-	if apierrors.IsNotFound(err) || (err == nil && b.UID != owner.UID) {
-		err = r.Reader.Get(ctx, key, b)
+	if found, err := r.runner.Owner(ctx, cm, "Backup", b); err != nil || !found {
+		return nil, err
 	}
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("getting backup %s: %w", owner.Name, err)
-	case b.UID != owner.UID:
-		return nil, nil
-	default:
-		return b, nil
-	}
+	return b, nil
 }
 
 // stopReason says why a backup does not go on; "" when it does. Its pods are thawed
@@ -253,12 +236,7 @@ func (r *hookReconciler) act(ctx context.Context, book *hookrun.Book, f blockFac
 	case blockEnd:
 		return hookrun.Save(ctx, r.Client, book, func(b *hookrun.Book) { hookrun.SetPhase(b.Object, velerov1.HooksEnded) })
 	case blockMark:
-		return hookrun.Save(ctx, r.Client, book, func(b *hookrun.Book) {
-			for i, run := range s.marks {
-				run.EndedAt = &metav1.Time{Time: f.now}
-				b.Record.Runs[i] = run
-			}
-		})
+		return hookrun.Save(ctx, r.Client, book, func(b *hookrun.Book) { b.Mark(s.marks, f.now) })
 	case blockPrepare:
 		return r.patchVolumes(ctx, unpreparedVolumes(f), func(v *velerov1.PodVolumeBackup) {
 			v.Annotations[velerov1.HoldAnnotation] = velerov1.HoldData

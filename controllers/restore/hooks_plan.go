@@ -75,17 +75,7 @@ func planHooks(f hookFacts) hookStep {
 
 // settled are the hooks of which is known without a command what comes of them.
 func settled(f hookFacts) map[int]hooks.Run {
-	marks := map[int]hooks.Run{}
-	for i, run := range f.record.Runs {
-		if run.IsEnded() {
-			continue
-		}
-		if state, message := settle(f, run); state != hooks.Waiting {
-			run.State, run.Message = state, message
-			marks[i] = run
-		}
-	}
-	return marks
+	return f.record.Settled(func(run hooks.Run) (hooks.State, string) { return settle(f, run) })
 }
 
 func settle(f hookFacts, run hooks.Run) (hooks.State, string) {

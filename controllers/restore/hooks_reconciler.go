@@ -3,7 +3,6 @@ package restore
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -215,27 +214,11 @@ func (r *hookReconciler) lostReason(ctx context.Context, pod *corev1.Pod) (strin
 
 // restoreOf returns the restore of a record, or nil when it is gone.
 func (r *hookReconciler) restoreOf(ctx context.Context, cm *corev1.ConfigMap) (*velerov1.Restore, error) {
-	at := slices.IndexFunc(cm.OwnerReferences, func(o metav1.OwnerReference) bool { return o.Kind == "Restore" })
-	if at < 0 {
-		return nil, nil
-	}
-	owner := cm.OwnerReferences[at]
 	restore := &velerov1.Restore{}
-	key := client.ObjectKey{Namespace: r.Namespace, Name: owner.Name}
-	err := r.Client.Get(ctx, key, restore)
-	if apierrors.IsNotFound(err) || (err == nil && restore.UID != owner.UID) {
-		err = r.Reader.Get(ctx, key, restore)
+	if found, err := r.runner.Owner(ctx, cm, "Restore", restore); err != nil || !found {
+		return nil, err
 	}
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("getting restore %s: %w", owner.Name, err)
-	case restore.UID != owner.UID:
-		return nil, nil
-	default:
-		return restore, nil
-	}
+	return restore, nil
 }
 
 // stopReason says why a restore does not go on; "" when it does.
@@ -263,12 +246,7 @@ func (r *hookReconciler) act(ctx context.Context, book *hookrun.Book, f hookFact
 	case hooksEnd:
 		return hookrun.Save(ctx, r.Client, book, func(b *hookrun.Book) { hookrun.SetPhase(b.Object, velerov1.HooksEnded) })
 	case hooksMark:
-		return hookrun.Save(ctx, r.Client, book, func(b *hookrun.Book) {
-			for i, run := range s.marks {
-				run.EndedAt = &metav1.Time{Time: f.now}
-				b.Record.Runs[i] = run
-			}
-		})
+		return hookrun.Save(ctx, r.Client, book, func(b *hookrun.Book) { b.Mark(s.marks, f.now) })
 	case hooksRun:
 		return r.runner.Run(ctx, book, s.run, func(ctx context.Context) string {
 			restore, err := r.restoreOf(ctx, book.Object)

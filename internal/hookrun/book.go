@@ -10,6 +10,7 @@ package hookrun
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -87,4 +88,12 @@ func Save(ctx context.Context, c client.Client, b *Book, change func(*Book)) err
 		return fmt.Errorf("writing the record of hooks %s: %w", b.Object.Name, err)
 	}
 	return nil
+}
+
+// Mark writes down what has come of runs, by index, at a time.
+func (b *Book) Mark(runs map[int]hooks.Run, at time.Time) {
+	for i, run := range runs {
+		run.EndedAt = &metav1.Time{Time: at}
+		b.Record.Runs[i] = run
+	}
 }

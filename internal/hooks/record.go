@@ -130,6 +130,23 @@ func (r Record) IsEnded() bool {
 	return true
 }
 
+// Settled returns the runs, by index, of which is known without a command what
+// comes of them: those for which settle, which is asked for each that has not
+// ended, says anything but Waiting.
+func (r Record) Settled(settle func(Run) (State, string)) map[int]Run {
+	marks := map[int]Run{}
+	for i, run := range r.Runs {
+		if run.IsEnded() {
+			continue
+		}
+		if state, message := settle(run); state != Waiting {
+			run.State, run.Message = state, message
+			marks[i] = run
+		}
+	}
+	return marks
+}
+
 // Count returns the numbers for status.hookStatus. A hook that was skipped counts
 // as attempted, as in Velero; one that was dropped does not.
 func (r Record) Count() velerov1.HookStatus {
