@@ -72,8 +72,11 @@ func slimRestore(in any) (any, error) {
 
 func slimPodVolumeRestore(in any) (any, error) {
 	if r, ok := in.(*velerov1.PodVolumeRestore); ok {
-		r.Spec = velerov1.PodVolumeRestoreSpec{}
+		r.Spec = velerov1.PodVolumeRestoreSpec{Volume: r.Spec.Volume, Pod: corev1.ObjectReference{
+			Namespace: r.Spec.Pod.Namespace, Name: r.Spec.Pod.Name, UID: r.Spec.Pod.UID,
+		}}
 		r.Status = velerov1.PodVolumeRestoreStatus{Phase: r.Status.Phase}
+		return slimTo(r, velerov1.PodOwnerAnnotation)
 	}
 	return slim(in)
 }
