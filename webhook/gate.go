@@ -17,7 +17,8 @@ import (
 
 // gateFacts is what the decision on a pod is made from that waits for data, or may.
 type gateFacts struct {
-	pod *corev1.Pod
+	pod       *corev1.Pod
+	namespace string // the pod itself may leave it out
 
 	// restore is the restore that the pod's label names. nil: it does not exist, or
 	// the pod has no such label.
@@ -47,7 +48,7 @@ func decideGate(f gateFacts) verdict {
 			"admitted when the data of one is in place; controllers try again on their own", hold.restore.Name, hold.other.restore.Name, hold.other.name)
 	case hold.incomplete != nil:
 		return deny(reasonClaimIncomplete, "restore %q has left claim %q without all of its data; restore it again, or accept it as it is with: "+
-			"kubectl -n %s label pvc %s %s-", hold.incomplete.incomplete, hold.incomplete.claim, f.pod.Namespace, hold.incomplete.claim, velerov1.RestoreIncompleteLabel)
+			"kubectl -n %s label pvc %s %s-", hold.incomplete.incomplete, hold.incomplete.claim, f.namespace, hold.incomplete.claim, velerov1.RestoreIncompleteLabel)
 	case hold.restore != nil:
 		pod, _ := injector.Gate(f.pod, injector.GateRequest{RestoreUID: hold.restore.UID, Volumes: hold.volumes, Config: f.config})
 		return verdict{pod: pod, reason: hold.reason}
@@ -136,7 +137,7 @@ func (h *gateHandler) judge(ctx context.Context, r review) (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	return decideGate(gateFacts{pod: r.pod, restore: restore, awaited: volumes, config: config}), nil
+	return decideGate(gateFacts{pod: r.pod, namespace: r.namespace, restore: restore, awaited: volumes, config: config}), nil
 }
 
 func (h *gateHandler) awaiting() *awaiting {
