@@ -56,7 +56,8 @@ const (
 	RestoreVolumesAnnotation = "podkeep.io/restore-volumes"
 
 	// InstallationAnnotation is the install namespace of the podkeep that restores
-	// the pod. Of two installations in a cluster, only that one gates it.
+	// the pod, or that has given it a gate. Of two installations in a cluster, only
+	// that one gates it and talks to its gate.
 	InstallationAnnotation = "podkeep.io/installation"
 )
 
