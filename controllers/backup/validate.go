@@ -12,7 +12,7 @@ import (
 
 // validate says what is wrong with the spec; nil when the backup can start. Each
 // problem names its field. The location is checked apart (validateLocation), the
-// policies before (readPolicies).
+// policies before (live.Policies).
 func validate(b *velerov1.Backup, policies *resourcepolicy.Policies) []string {
 	filters := filter.ForBackup(&b.Spec)
 	filters.Policy = policies.Filter()
