@@ -35,6 +35,10 @@ func CacheOptions(installNamespace string) cache.Options {
 				Field:     fields.OneTermEqualSelector(metav1.ObjectNameField, registration.ConfigurationName(installNamespace)),
 				Transform: slim,
 			},
+			&admissionv1.ValidatingWebhookConfiguration{}: {
+				Field:     fields.OneTermEqualSelector(metav1.ObjectNameField, registration.ConfigurationName(installNamespace)),
+				Transform: slim,
+			},
 		},
 	}
 }

@@ -1,6 +1,6 @@
 // Package serving makes the certificates that the webhook serves with, when
 // nobody else does: an authority of its own and a certificate for the Service, in
-// one Secret, and the authority in the caBundle of the webhook's configuration.
+// one Secret, and the authority in the caBundles of the webhook's configurations.
 //
 // The certificates themselves are made and checked by cert-controller's rotator.
 // Its controller is not used: that mounts the Secret, which takes the kubelet up
@@ -19,7 +19,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -50,12 +49,12 @@ type Certificates struct {
 	Namespace string
 
 	serving atomic.Pointer[tls.Certificate] // nil: none yet
-	trusted atomic.Bool                     // the caBundle has the authority
+	trusted atomic.Bool                     // the caBundles have the authority
 }
 
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;update,resourceNames=podkeep-webhook-certs,roleName=podkeep-webhook,namespace=velero
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=create,roleName=podkeep-webhook,namespace=velero
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,verbs=get;list;watch;patch,resourceNames=podkeep-velero,roleName=podkeep-webhook
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations;validatingwebhookconfigurations,verbs=get;list;watch;patch,resourceNames=podkeep-velero,roleName=podkeep-webhook
 
 // Reconcile makes one step towards a certificate that is valid and trusted.
 func (c *Certificates) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
@@ -76,7 +75,8 @@ func (c *Certificates) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Resu
 // conflictInterval lets the cache see what another replica wrote.
 const conflictInterval = 200 * time.Millisecond
 
-// observe reads the Secret and the configuration. What does not exist is nil.
+// observe reads the Secret and the configurations. A Secret that does not exist is
+// nil, a configuration that does not exist is left out.
 func (c *Certificates) observe(ctx context.Context) (observed, error) {
 	o := observed{now: c.Clock.Now(), dnsNames: dnsNames(c.Namespace)}
 	secret := &corev1.Secret{}
@@ -87,13 +87,14 @@ func (c *Certificates) observe(ctx context.Context) (observed, error) {
 	case !apierrors.IsNotFound(err):
 		return o, fmt.Errorf("getting secret %s: %w", SecretName, err)
 	}
-	configuration := &admissionv1.MutatingWebhookConfiguration{}
-	err = c.Client.Get(ctx, types.NamespacedName{Name: registration.ConfigurationName(c.Namespace)}, configuration)
-	switch {
-	case err == nil:
-		o.configuration = configuration
-	case !apierrors.IsNotFound(err):
-		return o, fmt.Errorf("getting webhook configuration: %w", err)
+	for _, kind := range registration.Kinds() {
+		err := c.Client.Get(ctx, types.NamespacedName{Name: registration.ConfigurationName(c.Namespace)}, kind)
+		switch {
+		case err == nil:
+			o.configurations = append(o.configurations, kind)
+		case !apierrors.IsNotFound(err):
+			return o, fmt.Errorf("getting webhook configuration: %w", err)
+		}
 	}
 	return o, nil
 }
@@ -138,18 +139,23 @@ func (c *Certificates) renew(ctx context.Context, o observed, s step) error {
 	return c.Client.Update(ctx, secret)
 }
 
-// trust writes the authority into all webhooks of the configuration.
+// trust writes the authority into all webhooks of the configurations.
 func (c *Certificates) trust(ctx context.Context, o observed) error {
-	configuration := o.configuration.DeepCopy()
-	for i := range configuration.Webhooks {
-		configuration.Webhooks[i].ClientConfig.CABundle = o.secret.Data[keyAuthority]
-	}
-	ctrl.LoggerFrom(ctx).Info("Writing webhook authority", "MutatingWebhookConfiguration", configuration.Name)
-	// A strategic merge changes the one field in the list of webhooks and leaves
-	// alone what this build or this cache does not know.
-	patch := client.StrategicMergeFrom(o.configuration, client.MergeFromWithOptimisticLock{})
-	if err := c.Client.Patch(ctx, configuration, patch); err != nil {
-		return fmt.Errorf("writing the caBundle of %s: %w", configuration.Name, err)
+	for _, old := range o.configurations {
+		if trusts(old, o.secret.Data[keyAuthority]) {
+			continue
+		}
+		configuration := old.DeepCopyObject().(client.Object)
+		for _, endpoint := range registration.ClientConfigs(configuration) {
+			endpoint.CABundle = o.secret.Data[keyAuthority]
+		}
+		ctrl.LoggerFrom(ctx).Info("Writing webhook authority", "kind", fmt.Sprintf("%T", configuration), "name", configuration.GetName())
+		// A strategic merge changes the one field in the list of webhooks and leaves
+		// alone what this build or this cache does not know.
+		patch := client.StrategicMergeFrom(old, client.MergeFromWithOptimisticLock{})
+		if err := c.Client.Patch(ctx, configuration, patch); err != nil {
+			return fmt.Errorf("writing the caBundle of %T %s: %w", configuration, configuration.GetName(), err)
+		}
 	}
 	return nil
 }
@@ -202,14 +208,15 @@ func (c *Certificates) SetupWithManager(mgr ctrl.Manager) error {
 		queue.Add(request)
 		return nil
 	})
-	err := ctrl.NewControllerManagedBy(mgr).
+	builder := ctrl.NewControllerManagedBy(mgr).
 		Named("webhook-certificates").
 		Watches(&corev1.Secret{}, same).
-		Watches(&admissionv1.MutatingWebhookConfiguration{}, same).
 		WatchesRawSource(first).
-		WithOptions(controller.Options{NeedLeaderElection: ptr.To(false)}).
-		Complete(c)
-	if err != nil {
+		WithOptions(controller.Options{NeedLeaderElection: ptr.To(false)})
+	for _, kind := range registration.Kinds() {
+		builder = builder.Watches(kind, same)
+	}
+	if err := builder.Complete(c); err != nil {
 		return fmt.Errorf("setting up the webhook's certificates: %w", err)
 	}
 	return nil

@@ -3,11 +3,15 @@ package serving
 import (
 	"bytes"
 	"crypto/x509"
+	"slices"
 	"time"
 
 	"github.com/open-policy-agent/cert-controller/pkg/rotator"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/podkeep/podkeep/webhook/registration"
 )
 
 const (
@@ -27,8 +31,11 @@ type observed struct {
 	now      time.Time
 	dnsNames []string // the certificate must have; the first is checked
 
-	secret        *corev1.Secret                            // nil: does not exist
-	configuration *admissionv1.MutatingWebhookConfiguration // nil: does not exist
+	secret *corev1.Secret // nil: does not exist
+
+	// configurations are those that exist, mutating and validating. One that was
+	// removed is not waited for: the other has to work without it.
+	configurations []client.Object
 }
 
 // action is what to do next.
@@ -44,7 +51,7 @@ const (
 	// actWaitForConfiguration does nothing until there is a configuration.
 	actWaitForConfiguration action = "WaitForConfiguration"
 
-	// actTrust writes the authority into the configuration and serves.
+	// actTrust writes the authority into the configurations and serves.
 	actTrust action = "Trust"
 
 	// actServe serves with the certificate.
@@ -64,7 +71,7 @@ func plan(o observed) step {
 		return step{action: actRenewAuthority}
 	case !hasValidCertificate(o):
 		return step{action: actRenewCertificate}
-	case o.configuration == nil:
+	case len(o.configurations) == 0:
 		return step{action: actWaitForConfiguration}
 	case !isTrusted(o):
 		return step{action: actTrust, after: checkInterval}
@@ -88,14 +95,18 @@ func hasValidCertificate(o observed) bool {
 	return ok && err == nil
 }
 
-// isTrusted says whether all webhooks of the configuration have the authority.
+// isTrusted says whether all webhooks of all configurations have the authority.
 func isTrusted(o observed) bool {
-	for _, w := range o.configuration.Webhooks {
-		if !bytes.Equal(w.ClientConfig.CABundle, o.secret.Data[keyAuthority]) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(o.configurations, func(configuration client.Object) bool {
+		return !trusts(configuration, o.secret.Data[keyAuthority])
+	})
+}
+
+// trusts says whether all webhooks of a configuration have the authority.
+func trusts(configuration client.Object, authority []byte) bool {
+	return !slices.ContainsFunc(registration.ClientConfigs(configuration), func(endpoint *admissionv1.WebhookClientConfig) bool {
+		return !bytes.Equal(endpoint.CABundle, authority)
+	})
 }
 
 func serverUsages() []x509.ExtKeyUsage { return []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }

@@ -37,12 +37,20 @@ func TestPlan(t *testing.T) {
 			change: func(o *observed) { o.dnsNames = dnsNames("other") }, want: step{action: actRenewCertificate},
 		},
 		"without a configuration there is nothing to trust": {
-			change: func(o *observed) { o.configuration = nil }, want: step{action: actWaitForConfiguration},
+			change: func(o *observed) { o.configurations = nil }, want: step{action: actWaitForConfiguration},
 		},
 		"an empty caBundle is filled": {change: func(*observed) {}, want: step{action: actTrust, after: checkInterval}},
 		"a caBundle that lacks one webhook is filled": {
-			change: func(o *observed) { trustAll(o); o.configuration.Webhooks[1].ClientConfig.CABundle = nil },
+			change: func(o *observed) { trustAll(o); registration.ClientConfigs(o.configurations[0])[1].CABundle = nil },
 			want:   step{action: actTrust, after: checkInterval},
+		},
+		"a caBundle of the validating configuration is filled": {
+			change: func(o *observed) { trustAll(o); registration.ClientConfigs(o.configurations[1])[0].CABundle = nil },
+			want:   step{action: actTrust, after: checkInterval},
+		},
+		"a configuration that was removed is not waited for": {
+			change: func(o *observed) { trustAll(o); o.configurations = o.configurations[:1] },
+			want:   step{action: actServe, after: checkInterval},
 		},
 		"what is valid and trusted is served": {change: trustAll, want: step{action: actServe, after: checkInterval}},
 		"what is valid for long is served":    {change: func(o *observed) { trustAll(o); after(year - renewBefore - 2*time.Hour)(o) }, want: step{action: actServe, after: checkInterval}},
@@ -52,7 +60,7 @@ func TestPlan(t *testing.T) {
 			t.Parallel()
 			o := observed{
 				now: start, dnsNames: dnsNames("velero"),
-				secret: &corev1.Secret{Data: fresh}, configuration: registration.Configuration("velero"),
+				secret: &corev1.Secret{Data: fresh}, configurations: registration.Configurations("velero", registration.ConfigMapNames{}),
 			}
 			o.secret = o.secret.DeepCopy()
 
@@ -164,7 +172,9 @@ func after(d time.Duration) func(*observed) {
 }
 
 func trustAll(o *observed) {
-	for i := range o.configuration.Webhooks {
-		o.configuration.Webhooks[i].ClientConfig.CABundle = o.secret.Data[keyAuthority]
+	for _, configuration := range o.configurations {
+		for _, endpoint := range registration.ClientConfigs(configuration) {
+			endpoint.CABundle = o.secret.Data[keyAuthority]
+		}
 	}
 }
