@@ -31,6 +31,10 @@ func decideStamp(in selection.Input) verdict {
 		v.warnings = append(v.warnings, fmt.Sprintf("podkeep: the pod has no volumes named %s; correct its annotations %s and %s",
 			list(unknown), velerov1.VolumesToBackupAnnotation, velerov1.VolumesToExcludeAnnotation))
 	}
+	for _, w := range selection.UnknownWishes(in) {
+		v.warnings = append(v.warnings, fmt.Sprintf("podkeep: claim %s of volume %s has the annotation %s=%s, which has no effect; set it to %s or %s",
+			w.Claim, w.Volume, velerov1.ClaimFSBackupAnnotation, w.Value, velerov1.ClaimInclude, velerov1.ClaimExclude))
+	}
 	for _, d := range selection.Impossible(in, decisions) {
 		v.warnings = append(v.warnings, fmt.Sprintf("podkeep: volume %s cannot be backed up (%s): %s", d.Volume, d.Reason, remedies[d.Reason]))
 	}
@@ -107,18 +111,16 @@ func (h *selectionHandler) claimsOf(ctx context.Context, r review) (map[string]s
 }
 
 func (h *selectionHandler) factsOf(ctx context.Context, claim *corev1.PersistentVolumeClaim) (selection.ClaimFacts, error) {
-	facts := selection.ClaimFacts{Block: claim.Spec.VolumeMode != nil && *claim.Spec.VolumeMode == corev1.PersistentVolumeBlock}
 	if claim.Spec.VolumeName == "" {
-		return facts, nil
+		return selection.ClaimFactsOf(claim, nil), nil
 	}
 	volume := &corev1.PersistentVolume{}
 	err := h.cache.Get(ctx, types.NamespacedName{Name: claim.Spec.VolumeName}, volume)
 	switch {
 	case apierrors.IsNotFound(err):
-		return facts, nil
+		return selection.ClaimFactsOf(claim, nil), nil
 	case err != nil:
-		return facts, fmt.Errorf("getting persistent volume %s: %w", claim.Spec.VolumeName, err)
+		return selection.ClaimFacts{}, fmt.Errorf("getting persistent volume %s: %w", claim.Spec.VolumeName, err)
 	}
-	facts.HostPathPV = volume.Spec.HostPath != nil
-	return facts, nil
+	return selection.ClaimFactsOf(claim, volume), nil
 }

@@ -175,7 +175,7 @@ func (c *collector) podFacts(ctx context.Context, pod *corev1.Pod) (podFacts, er
 }
 
 func claimFactsOf(cl *claim) selection.ClaimFacts {
-	return selection.ClaimFacts{Block: cl.block, HostPathPV: cl.volume != nil && cl.volume.hostPath}
+	return selection.ClaimFacts{Block: cl.block, HostPathPV: cl.volume != nil && cl.volume.hostPath, Wish: cl.wish}
 }
 
 // skip records why a volume is not taken.

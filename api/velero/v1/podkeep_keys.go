@@ -21,6 +21,21 @@ const (
 	RestoringLabel = "podkeep.io/restoring"
 )
 
+// Keys of podkeep on claims of applications.
+const (
+	// ClaimFSBackupAnnotation says, on a PersistentVolumeClaim, whether file system
+	// backup takes its data: ClaimInclude or ClaimExclude. It beats the lists of pods
+	// and all defaults, and is beaten by volume policies of backups and, where it
+	// includes, by FSBackupOff. Any other value has no effect and is warned of.
+	ClaimFSBackupAnnotation = "podkeep.io/fs-backup"
+
+	// ClaimInclude takes the data of the claim.
+	ClaimInclude = "include"
+
+	// ClaimExclude leaves the data of the claim out.
+	ClaimExclude = "exclude"
+)
+
 // Annotations of podkeep on application pods.
 const (
 	// SelectedVolumesAnnotation lists the volumes that file system backup takes,
