@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/podkeep/podkeep/internal/configmaps"
 	"github.com/podkeep/podkeep/webhook"
 )
 
@@ -14,6 +15,7 @@ type webhookFlags struct {
 	defaultToFSB bool
 	port         int
 	certDir      string
+	configMaps   configmaps.Names
 }
 
 func newWebhookCommand(env func(string) string) *cobra.Command {
@@ -30,6 +32,9 @@ func newWebhookCommand(env func(string) string) *cobra.Command {
 	fs.StringVar(&flags.gateImage, "gate-image", "", "image of restore-wait, when no ConfigMap names one")
 	fs.BoolVar(&flags.defaultToFSB, "default-volumes-to-fs-backup", false, "the server's flag of the same name")
 	fs.IntVar(&flags.port, "port", 9443, "port to serve at")
+	fs.StringVar(&flags.configMaps.NodeAgent, "node-agent-configmap", "", "the node agent's flag of the same name")
+	fs.StringVar(&flags.configMaps.Repository, "backup-repository-configmap", "", "the server's flag of the same name")
+	fs.StringVar(&flags.configMaps.MaintenanceJobs, "repo-maintenance-job-configmap", "", "the server's flag of the same name")
 	fs.StringVar(&flags.certDir, "cert-dir", "", "folder with tls.crt and tls.key (default: certificates of its own)")
 	return cmd
 }
@@ -44,7 +49,7 @@ func runWebhook(ctx context.Context, flags webhookFlags) error {
 	}
 	server := &webhook.Server{
 		Namespace: flags.namespace, ServerDefault: flags.defaultToFSB, DefaultGateImage: flags.gateImage,
-		Port: flags.port, CertDir: flags.certDir,
+		Port: flags.port, CertDir: flags.certDir, ConfigMaps: flags.configMaps,
 	}
 	if err := server.SetupWithManager(mgr); err != nil {
 		return err

@@ -45,7 +45,8 @@ func Objects(o Options) ([]client.Object, error) {
 		objects = append(objects, bsl)
 	}
 	objects = append(objects, serverDeployment(o), downloadService(o), nodeAgentDaemonSet(o))
-	objects = append(objects, webhookDeployment(o), webhookService(o), registration.Configuration(o.Namespace))
+	objects = append(objects, webhookDeployment(o), webhookService(o), registration.Configuration(o.Namespace),
+		registration.ValidatingConfiguration(o.Namespace, configMapNames(o)))
 	for _, obj := range objects {
 		label(obj)
 	}

@@ -39,8 +39,8 @@ func serverDeployment(o Options) *appsv1.Deployment {
 }
 
 func webhookDeployment(o Options) *appsv1.Deployment {
-	c := container(o, WebhookName, []string{"webhook", "--default-volumes-to-fs-backup=" + strconv.FormatBool(o.DefaultVolumesToFSBackup),
-		"--gate-image=" + o.Image})
+	args := []string{"webhook", "--default-volumes-to-fs-backup=" + strconv.FormatBool(o.DefaultVolumesToFSBackup), "--gate-image=" + o.Image}
+	c := container(o, WebhookName, append(args, configMapArgs(o)...))
 	c.Ports = append(c.Ports, corev1.ContainerPort{Name: "webhook", ContainerPort: webhookPort})
 	c.Resources = resources("50m", "48Mi", "256Mi")
 	return deployment(o, WebhookName, webhookReplicas, podSpec(WebhookName, c))

@@ -31,7 +31,6 @@ var forbidden = map[string]struct {
 	"internal/nodeagentconfig":     {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
 	"internal/repositoryconfig":    {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
 	"internal/workloads":           {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
-	"internal/advice":              {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
 	"webhook/validation":           {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
 	"internal/gateconfig":          {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
 	"internal/describe":            {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "what people see is a function of objects"},

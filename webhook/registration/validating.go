@@ -3,7 +3,6 @@ package registration
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -14,6 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/configmaps"
 )
 
 // Paths that the webhook serves for the validating configuration.
@@ -39,20 +39,9 @@ const (
 	NamespaceWarningsName = "namespaces.warnings.podkeep.io"
 )
 
-// ConfigMapNames are the ConfigMaps of the install namespace that components are
-// told to read by their arguments. "" is none.
-type ConfigMapNames struct {
-	NodeAgent       string // --node-agent-configmap of the node agent
-	Repository      string // --backup-repository-configmap of the server
-	MaintenanceJobs string // --repo-maintenance-job-configmap of the server
-}
-
-// all returns the names that are set, sorted, each once.
-func (n ConfigMapNames) all() []string {
-	names := []string{n.NodeAgent, n.Repository, n.MaintenanceJobs}
-	slices.Sort(names)
-	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" })
-}
+// ConfigMapNames are the ConfigMaps that components are told to read by their
+// arguments.
+type ConfigMapNames = configmaps.Names
 
 // ValidatingConfiguration returns the validating configuration of the install in
 // namespace, with an empty caBundle. Nothing in it ever stops an application, and
@@ -98,18 +87,14 @@ const (
 	ofGate = `(object.metadata.?labels[?"` + velerov1.PluginConfigLabel + `"].hasValue() && ` +
 		`object.metadata.?labels[?"` + velerov1.PodVolumeRestoreLabel + `"].orValue("") == "` + velerov1.RestoreItemActionKind + `")`
 
-	// policyLike is a ConfigMap that looks like a volume policy: people make it with
-	// kubectl create configmap --from-file, under any name and without a label.
-	// PolicyPattern is the same in Go.
-	policyLike = `(object.?data.orValue({}).size() == 1 && object.data.exists(k, object.data[k].matches("` + PolicyPattern + `")))`
+	// policyLike is a ConfigMap that looks like a volume policy, as for
+	// configmaps.RolesOf.
+	policyLike = `(object.?data.orValue({}).size() == 1 && object.data.exists(k, object.data[k].matches("` + configmaps.PolicyPattern + `")))`
 )
-
-// PolicyPattern matches the text of a volume policy, in RE2.
-const PolicyPattern = `(?m)^(volumePolicies|includeExcludePolicy)[ ]*:`
 
 func oursCondition(names ConfigMapNames) string {
 	conditions := []string{labelled, ofGate, policyLike}
-	if all := names.all(); len(all) > 0 {
+	if all := names.All(); len(all) > 0 {
 		conditions = append(conditions, `object.metadata.?name.orValue("") in `+list(all))
 	}
 	return strings.Join(conditions, " || ")
@@ -132,10 +117,14 @@ func resourcesWebhook(namespace string) admissionv1.ValidatingWebhook {
 	return w
 }
 
-// podWarningsWebhook sees pods that people write with annotations of backups.
+// podWarningsWebhook sees pods that people write with annotations of backups, in
+// namespaces without a policy. In the others the selection webhook warns.
 func podWarningsWebhook(namespace string) admissionv1.ValidatingWebhook {
 	w := newWarning(namespace, PodWarningsName)
 	w.Rules = []admissionv1.RuleWithOperations{rule(corev1.GroupName, "pods")}
+	w.NamespaceSelector.MatchExpressions = append(w.NamespaceSelector.MatchExpressions, metav1.LabelSelectorRequirement{
+		Key: velerov1.FSBackupLabel, Operator: metav1.LabelSelectorOpDoesNotExist,
+	})
 	w.MatchConditions = append(w.MatchConditions,
 		admissionv1.MatchCondition{Name: "not-a-mirror-pod", Expression: notMirror},
 		admissionv1.MatchCondition{Name: "annotations-change", Expression: annotationsChange},
