@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +15,7 @@ type webhookFlags struct {
 	defaultToFSB bool
 	port         int
 	certDir      string
+	drainTime    time.Duration
 }
 
 func newWebhookCommand(env func(string) string) *cobra.Command {
@@ -29,10 +31,16 @@ func newWebhookCommand(env func(string) string) *cobra.Command {
 	fs := cmd.Flags()
 	fs.StringVar(&flags.gateImage, "gate-image", "", "image of restore-wait, when no ConfigMap names one")
 	fs.BoolVar(&flags.defaultToFSB, "default-volumes-to-fs-backup", false, "the server's flag of the same name")
-	fs.IntVar(&flags.port, "port", 9443, "port to serve at")
+	fs.IntVar(&flags.port, "port", webhook.DefaultPort, "port to serve at")
 	fs.StringVar(&flags.certDir, "cert-dir", "", "folder with tls.crt and tls.key (default: certificates of its own)")
+	fs.DurationVar(&flags.drainTime, "drain-time", defaultDrainTime, "how long to go on answering when told to end, until nobody calls any more")
 	return cmd
 }
+
+// defaultDrainTime is what it takes until every node knows that a replica is
+// ending, twice: first new connections go elsewhere, then the API server's. With
+// shutdownTimeout it must fit into the pod's grace period (config/install).
+const defaultDrainTime = 10 * time.Second
 
 func runWebhook(ctx context.Context, flags webhookFlags) error {
 	if err := flags.validate(); err != nil {
@@ -44,10 +52,12 @@ func runWebhook(ctx context.Context, flags webhookFlags) error {
 	}
 	server := &webhook.Server{
 		Namespace: flags.namespace, ServerDefault: flags.defaultToFSB, DefaultGateImage: flags.gateImage,
-		Port: flags.port, CertDir: flags.certDir,
+		Port: flags.port, CertDir: flags.certDir, DrainTime: flags.drainTime,
 	}
 	if err := server.SetupWithManager(mgr); err != nil {
 		return err
 	}
-	return start(ctx, mgr)
+	serving, stop := server.Linger(ctx)
+	defer stop()
+	return start(serving, mgr)
 }

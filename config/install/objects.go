@@ -45,7 +45,11 @@ func Objects(o Options) ([]client.Object, error) {
 		objects = append(objects, bsl)
 	}
 	objects = append(objects, serverDeployment(o), downloadService(o), nodeAgentDaemonSet(o))
-	objects = append(objects, webhookDeployment(o), webhookService(o), registration.Configuration(o.Namespace))
+	objects = append(objects, webhookBudget(o), webhookDeployment(o), webhookService(o))
+	for _, p := range networkPolicies(o) {
+		objects = append(objects, p)
+	}
+	objects = append(objects, registration.Configuration(o.Namespace))
 	for _, obj := range objects {
 		label(obj)
 	}
