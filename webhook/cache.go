@@ -1,19 +1,17 @@
 package webhook
 
 import (
+	"maps"
 	"strings"
 
-	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/gateconfig"
-	"github.com/podkeep/podkeep/webhook/registration"
 	"github.com/podkeep/podkeep/webhook/serving"
 )
 
@@ -23,7 +21,7 @@ import (
 // with 10 000 claims that is a few megabytes instead of hundreds.
 func CacheOptions(installNamespace string) cache.Options {
 	here := map[string]cache.Config{installNamespace: {}}
-	return cache.Options{
+	options := cache.Options{
 		ByObject: map[client.Object]cache.ByObject{
 			&velerov1.Restore{}:             {Namespaces: here, Transform: slimRestore},
 			&velerov1.PodVolumeRestore{}:    {Namespaces: here, Transform: slimPodVolumeRestore},
@@ -31,15 +29,10 @@ func CacheOptions(installNamespace string) cache.Options {
 			&corev1.PersistentVolumeClaim{}: {Transform: slimClaim},
 			&corev1.PersistentVolume{}:      {Transform: slimVolume},
 			namespaceMetadata():             {Transform: newNamespaceSlimmer()},
-			&corev1.Secret{}: {
-				Namespaces: here, Field: fields.OneTermEqualSelector(metav1.ObjectNameField, serving.SecretName),
-			},
-			&admissionv1.MutatingWebhookConfiguration{}: {
-				Field:     fields.OneTermEqualSelector(metav1.ObjectNameField, registration.ConfigurationName(installNamespace)),
-				Transform: slim,
-			},
 		},
 	}
+	maps.Copy(options.ByObject, serving.CacheOptions(installNamespace))
+	return options
 }
 
 // cached are the kinds whose caches must be filled before the first answer.

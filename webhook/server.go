@@ -54,9 +54,15 @@ type Server struct {
 	// Port is the port to serve at. 0 means DefaultPort.
 	Port int
 
-	// CertDir holds tls.crt and tls.key, by cert-manager for instance. "" means the
-	// built-in certificates of package serving.
+	// CertDir holds tls.crt and tls.key, for those who issue certificates and write
+	// the caBundle themselves. "" means the certificates of package serving.
 	CertDir string
+
+	// CertificateIssuer makes the certificates. "" is serving.SelfSigned.
+	CertificateIssuer serving.Issuer
+
+	// CertificateLifetimes are for self-signed ones. The zero value is the defaults.
+	CertificateLifetimes serving.Lifetimes
 
 	// Clock is used for certificates and metrics. nil means the real one.
 	Clock clock.WithTicker
@@ -118,9 +124,14 @@ func (s *Server) setupCertificates(mgr ctrl.Manager) (*serving.Certificates, err
 	if s.CertDir != "" {
 		return nil, nil
 	}
-	c := &serving.Certificates{Client: mgr.GetClient(), Clock: s.Clock, Namespace: s.Namespace}
+	c := &serving.Certificates{
+		Client: mgr.GetClient(), Clock: s.Clock, Namespace: s.Namespace, Issuer: s.CertificateIssuer, Lifetimes: s.CertificateLifetimes,
+	}
 	if err := c.SetupWithManager(mgr); err != nil {
 		return nil, err
+	}
+	if _, err := register(s.Metrics, c); err != nil {
+		return nil, fmt.Errorf("registering the metric of the certificate: %w", err)
 	}
 	return c, nil
 }

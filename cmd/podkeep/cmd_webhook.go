@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/podkeep/podkeep/webhook"
+	"github.com/podkeep/podkeep/webhook/serving"
 )
 
 type webhookFlags struct {
@@ -16,6 +17,8 @@ type webhookFlags struct {
 	port         int
 	certDir      string
 	drainTime    time.Duration
+	issuer       string
+	lifetimes    serving.Lifetimes
 }
 
 func newWebhookCommand(env func(string) string) *cobra.Command {
@@ -33,6 +36,10 @@ func newWebhookCommand(env func(string) string) *cobra.Command {
 	fs.BoolVar(&flags.defaultToFSB, "default-volumes-to-fs-backup", false, "the server's flag of the same name")
 	fs.IntVar(&flags.port, "port", webhook.DefaultPort, "port to serve at")
 	fs.StringVar(&flags.certDir, "cert-dir", "", "folder with tls.crt and tls.key (default: certificates of its own)")
+	fs.StringVar(&flags.issuer, "webhook-certs", string(serving.SelfSigned), "who makes the certificates: self-signed or cert-manager")
+	fs.DurationVar(&flags.lifetimes.Authority, "authority-lifetime", 0, "of self-signed certificates (default 10 years)")
+	fs.DurationVar(&flags.lifetimes.Certificate, "certificate-lifetime", 0, "of self-signed certificates (default 1 year)")
+	fs.DurationVar(&flags.lifetimes.RenewBefore, "certificate-renew-before", 0, "how long before their end (default 90 days)")
 	fs.DurationVar(&flags.drainTime, "drain-time", defaultDrainTime, "how long to go on answering when told to end, until nobody calls any more")
 	return cmd
 }
@@ -46,6 +53,13 @@ func runWebhook(ctx context.Context, flags webhookFlags) error {
 	if err := flags.validate(); err != nil {
 		return err
 	}
+	issuer, err := serving.ParseIssuer("webhook-certs", flags.issuer)
+	if err != nil {
+		return err
+	}
+	if err := flags.lifetimes.Validate(); err != nil {
+		return err
+	}
 	mgr, err := flags.newManager(managerOptions{cache: webhook.CacheOptions(flags.namespace)})
 	if err != nil {
 		return err
@@ -53,11 +67,12 @@ func runWebhook(ctx context.Context, flags webhookFlags) error {
 	server := &webhook.Server{
 		Namespace: flags.namespace, ServerDefault: flags.defaultToFSB, DefaultGateImage: flags.gateImage,
 		Port: flags.port, CertDir: flags.certDir, DrainTime: flags.drainTime,
+		CertificateIssuer: issuer, CertificateLifetimes: flags.lifetimes,
 	}
 	if err := server.SetupWithManager(mgr); err != nil {
 		return err
 	}
-	serving, stop := server.Linger(ctx)
+	lingering, stop := server.Linger(ctx)
 	defer stop()
-	return start(serving, mgr)
+	return start(lingering, mgr)
 }

@@ -37,6 +37,11 @@ func Objects(o Options) ([]client.Object, error) {
 	objects = append(objects, namespace(o.Namespace))
 	objects = append(objects, identities...)
 	objects = append(objects, secrets(o)...)
+	issuing, err := certificateObjects(o)
+	if err != nil {
+		return nil, err
+	}
+	objects = append(objects, issuing...)
 	if o.Location != nil {
 		bsl, err := storageLocation(o)
 		if err != nil {
@@ -49,7 +54,7 @@ func Objects(o Options) ([]client.Object, error) {
 	for _, p := range networkPolicies(o) {
 		objects = append(objects, p)
 	}
-	objects = append(objects, registration.Configuration(o.Namespace))
+	objects = append(objects, injected(o, registration.Configuration(o.Namespace)))
 	for _, obj := range objects {
 		label(obj)
 	}

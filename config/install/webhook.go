@@ -19,8 +19,11 @@ const webhookGraceSeconds = 45
 // replica goes when its successor is ready, and the two avoid each other's node and
 // zone where there are several.
 func webhookDeployment(o Options) *appsv1.Deployment {
-	c := container(o, WebhookName, []string{"webhook", "--default-volumes-to-fs-backup=" + strconv.FormatBool(o.DefaultVolumesToFSBackup),
-		"--gate-image=" + o.Image})
+	args := []string{
+		"webhook", "--default-volumes-to-fs-backup=" + strconv.FormatBool(o.DefaultVolumesToFSBackup), "--gate-image=" + o.Image,
+		"--webhook-certs=" + string(o.CertificateIssuer),
+	}
+	c := container(o, WebhookName, append(args, o.WebhookArgs...))
 	c.Ports = append(c.Ports, corev1.ContainerPort{Name: "webhook", ContainerPort: webhookPort})
 	c.Resources = resources("50m", "48Mi", "256Mi")
 	spec := podSpec(WebhookName, c)
