@@ -20,8 +20,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
@@ -36,6 +36,9 @@ import (
 	"github.com/podkeep/podkeep/webhook/registration"
 	"github.com/podkeep/podkeep/webhook/serving"
 )
+
+// DefaultPort is the port that the webhook serves at.
+const DefaultPort = 9443
 
 // ReadyCheckName is the name of the readiness check that SetupWithManager adds.
 const ReadyCheckName = "webhook"
@@ -57,12 +60,18 @@ type Server struct {
 	// they are checked when they are written.
 	ConfigMaps configmaps.Names
 
-	// Port is the port to serve at. 0 means 9443.
+	// Port is the port to serve at. 0 means DefaultPort.
 	Port int
 
-	// CertDir holds tls.crt and tls.key, by cert-manager for instance. "" means the
-	// built-in certificates of package serving.
+	// CertDir holds tls.crt and tls.key, for those who issue certificates and write
+	// the caBundle themselves. "" means the certificates of package serving.
 	CertDir string
+
+	// CertificateIssuer makes the certificates. "" is serving.SelfSigned.
+	CertificateIssuer serving.Issuer
+
+	// CertificateLifetimes are for self-signed ones. The zero value is the defaults.
+	CertificateLifetimes serving.Lifetimes
 
 	// Clock is used for certificates and metrics. nil means the real one.
 	Clock clock.WithTicker
@@ -70,6 +79,12 @@ type Server struct {
 	// Metrics is where metrics are registered. nil means controller-runtime's
 	// registry.
 	Metrics prometheus.Registerer
+
+	// DrainTime is how long a replica that is told to end goes on answering
+	// (Linger). 0 means not at all.
+	DrainTime time.Duration
+
+	drain drain
 }
 
 // SetupWithManager adds the webhooks, their certificates, the reconciler of the
@@ -84,6 +99,9 @@ func (s *Server) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	if s.Metrics == nil {
 		s.Metrics = crmetrics.Registry
+	}
+	if s.Port == 0 {
+		s.Port = DefaultPort
 	}
 	certificates, err := s.setupCertificates(mgr)
 	if err != nil {
@@ -100,8 +118,7 @@ func (s *Server) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.Add(caches); err != nil {
 		return fmt.Errorf("adding the webhook's caches: %w", err)
 	}
-	ready := s.readyCheck(server, certificates, caches)
-	if err := mgr.AddReadyzCheck(ReadyCheckName, ready); err != nil {
+	if err := mgr.AddReadyzCheck(ReadyCheckName, s.readyCheck(certificates, caches)); err != nil {
 		return fmt.Errorf("adding the webhook's readiness check: %w", err)
 	}
 	return (&ConfigMapReconciler{
@@ -116,9 +133,14 @@ func (s *Server) setupCertificates(mgr ctrl.Manager) (*serving.Certificates, err
 	if s.CertDir != "" {
 		return nil, nil
 	}
-	c := &serving.Certificates{Client: mgr.GetClient(), Clock: s.Clock, Namespace: s.Namespace}
+	c := &serving.Certificates{
+		Client: mgr.GetClient(), Clock: s.Clock, Namespace: s.Namespace, Issuer: s.CertificateIssuer, Lifetimes: s.CertificateLifetimes,
+	}
 	if err := c.SetupWithManager(mgr); err != nil {
 		return nil, err
+	}
+	if _, err := register(s.Metrics, c); err != nil {
+		return nil, fmt.Errorf("registering the metric of the certificate: %w", err)
 	}
 	return c, nil
 }
@@ -149,12 +171,12 @@ func (s *Server) register(server crwebhook.Server, mgr ctrl.Manager) error {
 		registration.GuardPath:     (&guardHandler{cache: cached, live: live, namespace: s.Namespace}).judge,
 	}
 	for path, j := range judges {
-		h := &handler{name: metricNames[path], judge: j, metrics: m, clock: s.Clock}
-		server.Register(path, &admission.Webhook{Handler: h, LogConstructor: logConstructor})
+		h := &handler{name: metricNames[path], judge: j, metrics: m}
+		server.Register(path, s.serve(h.name, m, &admission.Webhook{Handler: h, LogConstructor: logConstructor}))
 	}
 	for path, v := range s.validators(cached) {
-		v.name, v.metrics, v.clock = metricNames[path], m, s.Clock
-		server.Register(path, &admission.Webhook{Handler: v, LogConstructor: logConstructor})
+		v.name, v.metrics = metricNames[path], m
+		server.Register(path, s.serve(v.name, m, &admission.Webhook{Handler: v, LogConstructor: logConstructor}))
 	}
 	return nil
 }
@@ -177,24 +199,6 @@ var metricNames = map[string]string{
 	registration.ValidateConfigMapsPath: "configmaps",
 	registration.ValidateResourcesPath:  "resources",
 	registration.WarningsPath:           "authors",
-}
-
-// readyCheck is ready when the server listens with a certificate that the API
-// server trusts and answers from full caches. Before that, the API server would
-// get errors, or answers from half of the facts.
-func (s *Server) readyCheck(server crwebhook.Server, certificates *serving.Certificates, caches *cacheStarter) func(*http.Request) error {
-	listening := server.StartedChecker()
-	return func(req *http.Request) error {
-		if !caches.synced.Load() {
-			return errors.New("the caches are not filled yet")
-		}
-		if certificates != nil {
-			if err := certificates.Ready(); err != nil {
-				return err
-			}
-		}
-		return listening(req)
-	}
 }
 
 // cacheStarter fills the caches that the handlers read, so that the first

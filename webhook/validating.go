@@ -10,7 +10,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/json"
-	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -34,19 +33,16 @@ type validator struct {
 	name    string // label of the metrics
 	judge   func(ctx context.Context, req *admissionv1.AdmissionRequest) (validation.Verdict, error)
 	metrics *metrics
-	clock   clock.PassiveClock
 }
 
 // Handle answers one request.
 func (h *validator) Handle(ctx context.Context, req admission.Request) admission.Response {
-	began := h.clock.Now()
-
 	v, err := h.judge(ctx, &req.AdmissionRequest)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Admitted unchecked")
 		v = validation.Verdict{Reason: reasonUnchecked, Warnings: validation.Warnings([]string{"not checked: " + err.Error()})}
 	}
-	h.metrics.observe(h.name, verdict{denied: v.Denied(), reason: reason(v.Reason)}, h.clock.Since(began))
+	h.metrics.observe(h.name, verdict{denied: v.Denied(), reason: reason(v.Reason)})
 	resp := admission.Allowed("")
 	if v.Denied() {
 		ctrl.LoggerFrom(ctx).Info("Refused", "reason", v.Reason, "message", v.Message())

@@ -73,6 +73,11 @@ type Config struct {
 	Command   []string
 	Resources corev1.ResourceRequirements
 
+	// ConfiguredResources are the resources of which the ConfigMap has the request
+	// or the limit, usable or not. Of the others Resources has the defaults, and the
+	// injector prefers what the pod has.
+	ConfiguredResources []corev1.ResourceName
+
 	// SecurityContext is nil when the ConfigMap says nothing about it; the
 	// injector then takes one from the pod.
 	SecurityContext *corev1.SecurityContext
@@ -147,6 +152,7 @@ func Parse(maps []corev1.ConfigMap, image string) (Config, []Problem) {
 		SecurityContext: p.parseSecurityContext(),
 		Deadline:        p.parseDeadline(),
 	}
+	c.ConfiguredResources = p.resources
 	p.reportUnknownKeys()
 	slices.SortStableFunc(p.problems, func(a, b Problem) int { return cmp.Compare(a.Key, b.Key) })
 	return c, p.problems
@@ -171,7 +177,8 @@ var knownKeys = []string{
 type parser struct {
 	configMap string
 	data      map[string]string
-	image     string // the default
+	image     string                // the default
+	resources []corev1.ResourceName // that have a value
 	problems  []Problem
 }
 
@@ -180,6 +187,11 @@ type parser struct {
 func (p *parser) value(key string) (string, bool) {
 	v := strings.TrimSpace(p.data[key])
 	return v, v != ""
+}
+
+func (p *parser) has(key string) bool {
+	_, ok := p.value(key)
+	return ok
 }
 
 // reject records that the value of a key is not used.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -33,6 +34,7 @@ type Target struct {
 	DaemonSet     string
 	Location      string // "" when none is installed
 	WebhookConfig string
+	Certificates  []string // of cert-manager; none when that is not the issuer
 }
 
 // WaitReady returns when the installation works or ctx ends.
@@ -79,6 +81,12 @@ func (i Installer) observe(ctx context.Context, t Target) (State, error) {
 	}
 	if t.Location != "" {
 		if s.Location, err = get(ctx, i.Client, t.Namespace, t.Location, &velerov1.BackupStorageLocation{}); err != nil {
+			return s, err
+		}
+	}
+	s.Certificates = map[string]*certmanagerv1.Certificate{}
+	for _, name := range t.Certificates {
+		if s.Certificates[name], err = i.certificate(ctx, t.Namespace, name); err != nil {
 			return s, err
 		}
 	}
