@@ -11,7 +11,7 @@ import (
 
 // validate says what is wrong with the spec, or asks for what podkeep cannot do; nil
 // when the backup can start. A backup that would ignore something is refused. The
-// location is checked apart (validateLocation), the policies before (readPolicies).
+// location is checked apart (validateLocation), the policies before (live.Policies).
 func validate(b *velerov1.Backup, policies *resourcepolicy.Policies) []string {
 	return append(backupspec.Problems(b, policies), backupspec.Unsupported(&b.Spec)...)
 }
