@@ -54,7 +54,9 @@ func Objects(o Options) ([]client.Object, error) {
 	for _, p := range networkPolicies(o) {
 		objects = append(objects, p)
 	}
-	objects = append(objects, injected(o, registration.Configuration(o.Namespace)))
+	for _, configuration := range registration.Configurations(o.Namespace, configMapNames(o)) {
+		objects = append(objects, injected(o, configuration))
+	}
 	for _, obj := range objects {
 		label(obj)
 	}
