@@ -131,6 +131,9 @@ func (r *Reconciler) newCollector(ctx context.Context, o observed, log *itemlog.
 		volumes:    newPodVolumes(r, o, l),
 		needs:      newNeeds(),
 	}
+	for _, warning := range policies.Warnings() {
+		log.Warn(itemlog.Entry{Message: "Resource policies: " + warning})
+	}
 	records, err := hooksOfBackup(ctx, r.Reader, o.backup)
 	if err != nil {
 		return nil, err

@@ -7,10 +7,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/podfacts"
 	"github.com/podkeep/podkeep/internal/resourcepolicy"
 	"github.com/podkeep/podkeep/internal/selection"
 )
@@ -43,31 +43,15 @@ func (r *Reconciler) readPolicies(ctx context.Context, b *velerov1.Backup) (_ *r
 	return policies, problems, nil
 }
 
-// policyAction is what volume policies say about a volume.
-func policyAction(p *resourcepolicy.Policies, v resourcepolicy.Volume) selection.PolicyAction {
-	action, ok := p.Match(v)
-	if !ok {
-		return selection.PolicyNone
-	}
-	return selection.PolicyAction(action.Type)
-}
-
 // volumePolicy is the rule of the volume policies for the volumes of a pod; nil
 // when there are none.
 func (c *collector) volumePolicy(claims map[string]*claim) func(corev1.Volume) selection.PolicyAction {
-	if !c.hasVolumePolicies() {
+	return podfacts.VolumePolicy(c.policies, func(v corev1.Volume) *resourcepolicy.Volume {
+		if cl := claims[v.Name]; cl != nil {
+			return cl.policyFacts
+		}
 		return nil
-	}
-	return func(v corev1.Volume) selection.PolicyAction {
-		if cl := claims[v.Name]; cl != nil && cl.policyFacts != nil {
-			return policyAction(c.policies, *cl.policyFacts)
-		}
-		source, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&v)
-		if err != nil {
-			return selection.PolicyNone // no volume of an API server fails this
-		}
-		return policyAction(c.policies, resourcepolicy.OfPodVolume(source))
-	}
+	})
 }
 
 func (c *collector) hasVolumePolicies() bool {

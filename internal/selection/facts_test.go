@@ -102,6 +102,14 @@ func TestImpossible(t *testing.T) {
 	}
 }
 
+func TestEveryImpossibleReasonHasARemedy(t *testing.T) {
+	t.Parallel()
+
+	for _, r := range []Reason{ReasonManagedByKubernetes, ReasonHostPathUnsupported, ReasonBlockVolume, ReasonNotMounted} {
+		NewWithT(t).Expect(r.Remedy()).NotTo(BeEmpty())
+	}
+}
+
 func TestClaimName(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)

@@ -19,6 +19,7 @@ var forbidden = map[string]struct {
 }{
 	"api/...":                      {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go", module + "internal"}, "others import our types"},
 	"internal/selection":           {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
+	"internal/podfacts":            {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "facts are read by package live"},
 	"internal/filter":              {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
 	"internal/resourcepolicy":      {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
 	"internal/wire":                {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "both sides of a process boundary import it"},
