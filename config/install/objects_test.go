@@ -25,6 +25,7 @@ func TestObjects(t *testing.T) {
 		"filesystem": {
 			Namespace: "backup", Image: "registry.example.com/podkeep:v1", RepositoryPassword: []byte("secret"), KubeletRootDir: "/var/lib/k0s/kubelet",
 			NodeAgentConfigMap: "settings", PrivilegedNodeAgent: true, DefaultVolumesToFSBackup: true,
+			Monitoring: &Monitoring{Labels: map[string]string{"release": "prometheus"}},
 			Location: &Location{Provider: "filesystem", Config: map[string]string{"fspath": "/backups", "claim": "store"}},
 		},
 	}

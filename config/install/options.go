@@ -65,9 +65,17 @@ type Options struct {
 	PrivilegedNodeAgent      bool
 	DefaultVolumesToFSBackup bool
 
+	// Monitoring adds objects of the Prometheus operator. nil means none.
+	Monitoring *Monitoring
+
 	// ServerArgs and NodeAgentArgs are passed as they are.
 	ServerArgs    []string
 	NodeAgentArgs []string
+}
+
+// Monitoring says how a Prometheus operator finds its objects.
+type Monitoring struct {
+	Labels map[string]string // that its Prometheus selects by; nil when it takes all
 }
 
 // Location is the storage location "default".

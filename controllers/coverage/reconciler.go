@@ -243,14 +243,18 @@ func (r *Reconciler) addStores(mgr ctrl.Manager) error {
 	snapshots := &unstructured.Unstructured{}
 	snapshots.SetGroupVersionKind(snapshotKind)
 	fillers := []manager.RunnableFunc{
-		func(ctx context.Context) error { return fill(ctx, r.stores.pods, r.source(&corev1.Pod{}, &corev1.PodList{})) },
+		func(ctx context.Context) error {
+			return fill(ctx, r.stores.pods, r.source(&corev1.Pod{}, &corev1.PodList{}))
+		},
 		func(ctx context.Context) error {
 			return fill(ctx, r.stores.claims, r.source(&corev1.PersistentVolumeClaim{}, &corev1.PersistentVolumeClaimList{}))
 		},
 		func(ctx context.Context) error {
 			return fill(ctx, r.stores.volumes, r.source(&corev1.PersistentVolume{}, &corev1.PersistentVolumeList{}))
 		},
-		func(ctx context.Context) error { return fill(ctx, r.stores.namespaces, r.source(namespaces, metadataList(namespaces))) },
+		func(ctx context.Context) error {
+			return fill(ctx, r.stores.namespaces, r.source(namespaces, metadataList(namespaces)))
+		},
 	}
 	if r.stores.snapshots != nil {
 		fillers = append(fillers, func(ctx context.Context) error {

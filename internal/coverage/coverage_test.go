@@ -189,7 +189,9 @@ func template(mod func(*velerov1.BackupSpec)) scheduleMod {
 }
 
 func begunAt(t time.Time) backupMod {
-	return func(b *velerov1.Backup, _ *velerov1.PodVolumeBackup) { b.Status.StartTimestamp = ptr.To(metav1.NewTime(t)) }
+	return func(b *velerov1.Backup, _ *velerov1.PodVolumeBackup) {
+		b.Status.StartTimestamp = ptr.To(metav1.NewTime(t))
+	}
 }
 
 func manual(b *velerov1.Backup, _ *velerov1.PodVolumeBackup) { b.Labels = nil }
@@ -235,7 +237,9 @@ func rowsOf(f Facts) []Row {
 }
 
 // app is a pod that mounts claim data, covered by schedule nightly.
-func app() *cluster { return newCluster().claim("data").pod("web", mounting("data")).schedule("nightly") }
+func app() *cluster {
+	return newCluster().claim("data").pod("web", mounting("data")).schedule("nightly")
+}
 
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
@@ -418,7 +422,9 @@ func TestVerdicts(t *testing.T) {
 			app().policy(resourcepolicy.ActionSkip).schedule("other", template(named)).backup("b"), protected,
 		},
 		"the claim's label": {
-			newCluster().claim("data", func(c *corev1.PersistentVolumeClaim) { c.Labels = map[string]string{velerov1.ExcludeFromBackupLabel: "true"} }).
+			newCluster().claim("data", func(c *corev1.PersistentVolumeClaim) {
+				c.Labels = map[string]string{velerov1.ExcludeFromBackupLabel: "true"}
+			}).
 				pod("web", mounting("data")).schedule("nightly"),
 			brief{Excluded, ReasonExcludedByLabel, ByClaim},
 		},
@@ -450,7 +456,7 @@ func TestVerdicts(t *testing.T) {
 			})),
 			brief{Unprotected, ReasonNotSelected, ""},
 		},
-		"no pod mounts it": {newCluster().claim("data").schedule("nightly").backup("b"), brief{Unprotected, ReasonClaimNotMounted, ""}},
+		"no pod mounts it":                           {newCluster().claim("data").schedule("nightly").backup("b"), brief{Unprotected, ReasonClaimNotMounted, ""}},
 		"no pod mounts it, and there is no schedule": {newCluster().claim("data"), brief{Unprotected, ReasonClaimNotMounted, ""}},
 		"no pod mounts it, and a policy skips it": {
 			newCluster().policy(resourcepolicy.ActionSkip).claim("data").schedule("nightly", template(named)), brief{Excluded, "VolumePolicySkip", ByVolumePolicy},

@@ -4,10 +4,10 @@ import (
 	"iter"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/filter"
+	"github.com/podkeep/podkeep/internal/podfacts"
 	"github.com/podkeep/podkeep/internal/resourcepolicy"
 	"github.com/podkeep/podkeep/internal/selection"
 )
@@ -194,26 +194,23 @@ func isAsked(d selection.Decision) bool {
 	}
 }
 
-// volumePolicy is the rule of a schedule's volume policies, nil when it has none.
+// volumePolicy is the rule of a schedule's volume policies, nil when it has none. It
+// looks at volumes as they are, also at those that readable has replaced.
 func (e *evaluation) volumePolicy(p *Pod, policies *resourcepolicy.Policies) func(corev1.Volume) selection.PolicyAction {
-	if policies == nil {
+	rule := podfacts.VolumePolicy(policies, func(v corev1.Volume) *resourcepolicy.Volume {
+		if c := e.claims[p.Namespace+"/"+p.claimName(v)]; c != nil {
+			return &c.policy
+		}
+		return nil
+	})
+	if rule == nil {
 		return nil
 	}
 	byName := make(map[string]corev1.Volume, len(p.volumes))
 	for _, v := range p.volumes {
 		byName[v.source.Name] = v.source
 	}
-	return func(v corev1.Volume) selection.PolicyAction {
-		if c := e.claims[p.Namespace+"/"+p.claimName(v)]; c != nil {
-			return policyAction(policies, c.policy)
-		}
-		original := byName[v.Name]
-		source, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&original)
-		if err != nil {
-			return selection.PolicyNone // no volume of an API server fails this
-		}
-		return policyAction(policies, resourcepolicy.OfPodVolume(source))
-	}
+	return func(v corev1.Volume) selection.PolicyAction { return rule(byName[v.Name]) }
 }
 
 func policyAction(p *resourcepolicy.Policies, v resourcepolicy.Volume) selection.PolicyAction {

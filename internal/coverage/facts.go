@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
@@ -153,12 +152,10 @@ type PersistentVolume struct {
 
 // NewPersistentVolume reads a persistent volume.
 func NewPersistentVolume(v *corev1.PersistentVolume) *PersistentVolume {
-	p := &PersistentVolume{hostPath: v.Spec.HostPath != nil}
-	// Conditions of policies are read from the object as it is written.
-	if u, err := runtime.DefaultUnstructuredConverter.ToUnstructured(v); err == nil {
-		p.facts.SetPersistentVolume(&unstructured.Unstructured{Object: u})
+	return &PersistentVolume{
+		hostPath: v.Spec.HostPath != nil,
+		facts:    resourcepolicy.OfBoundClaim(&corev1.PersistentVolumeClaim{}, v),
 	}
-	return p
 }
 
 // Pod is what coverage keeps of a pod: some hundred bytes, so that all pods of a
