@@ -99,7 +99,7 @@ type namedNamespace struct {
 // Reconcile computes the metrics anew. There is one request only.
 func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
 	start := r.Clock.Now()
-	if wait := r.last.Add(shortestInterval).Sub(start); wait > 0 && !r.last.After(start) {
+	if wait := r.last.Add(min(shortestInterval, r.interval())).Sub(start); wait > 0 && !r.last.After(start) {
 		return ctrl.Result{RequeueAfter: wait}, nil
 	}
 	facts, synced, err := r.observe(ctx, start)
