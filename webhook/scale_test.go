@@ -18,7 +18,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
-	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -172,7 +171,7 @@ func TestTenThousandNamespacesAreDecidedWithoutARead(t *testing.T) {
 	c := cachedClient(t, api)
 	m, err := newMetrics(prometheus.NewRegistry())
 	g.Expect(err).NotTo(HaveOccurred())
-	h := &handler{name: "selection", judge: (&selectionHandler{cache: c}).judge, metrics: m, clock: clock.RealClock{}}
+	h := &handler{name: "selection", judge: (&selectionHandler{cache: c}).judge, metrics: m}
 	raw, err := json.Marshal(podWith(claimVolume("data"), volumes("cache")))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Eventually(api.requests.Load).Should(BeNumerically(">=", 3+3), "three lists, and then three watches")
