@@ -32,7 +32,7 @@ demo: cluster-up ## Back up and restore an application on a real one-node cluste
 	@hack/demo.sh
 
 .PHONY: cluster-up
-cluster-up: image ## Start the one-node cluster with podkeep from this tree and an S3 gateway
+cluster-up: image ## Start the cluster with podkeep from this tree and an S3 gateway; NODES=2 adds a second node
 	@hack/cluster-up.sh $(BUILD_DIR)/podkeep-linux-$(ARCH).tar
 
 .PHONY: cluster-down
