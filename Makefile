@@ -57,6 +57,10 @@ test-unit: ## Run the tests that need nothing but Go
 test-e2e: cluster-up ## Run the tests on the cluster; E2E=<regexp> chooses
 	PODKEEP_KUBECONFIG=$$($(CLUSTER) kubeconfig) go test -count=1 -timeout 40m -run '$(E2E)' ./tests/e2e/... ./tests/compat/... ./tests/faults/...
 
+.PHONY: test-arm64
+test-arm64: $(BUILD_DIR)/podkeep-linux-arm64.tar ## Build the arm64 image and run its programs in qemu
+	@hack/test-arm64.sh $<
+
 .PHONY: bench
 bench: cluster-up ## Measure podkeep against its budgets and plain kopia; prints a table
 	PODKEEP_KUBECONFIG=$$($(CLUSTER) kubeconfig) go run ./tests/bench
