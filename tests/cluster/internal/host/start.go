@@ -37,6 +37,9 @@ func (h *Host) startNode(ctx context.Context, set artifacts.Set, link linker) (i
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET,
 		Setsid:     true,
 	}
+	if err := keepFromChildren(); err != nil {
+		return 0, err
+	}
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
@@ -50,6 +53,22 @@ func (h *Host) startNode(ctx context.Context, set artifacts.Set, link linker) (i
 		return 0, fmt.Errorf("telling the node to go on: %w", err)
 	}
 	return pid, nil
+}
+
+// keepFromChildren keeps the files that this program was started with from the
+// node, which outlives it: a lock of a script would stay locked, and a pipe to it
+// open, for as long as the node runs.
+func keepFromChildren() error {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("listing open files: %w", err)
+	}
+	for _, entry := range entries {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > 2 {
+			syscall.CloseOnExec(fd)
+		}
+	}
+	return nil
 }
 
 // linker connects the network namespace of a process.
