@@ -68,9 +68,6 @@ func TestTwoNodes(t *testing.T) {
 		g.Expect(readTree(g, volumeDir(t, c, pod))).To(Equal(want[app]), app)
 		g.Expect(c.FirstLog(t, pod, "app")).To(Equal(sawData), app)
 	}
-	// The claims' folders go with their namespaces, while the node is there.
-	c.DeleteNamespace(t, ns)
-	c.DeleteNamespace(t, target)
 }
 
 func onNode(d *appsv1.Deployment, label, value string) *appsv1.Deployment {
