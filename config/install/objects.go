@@ -37,6 +37,11 @@ func Objects(o Options) ([]client.Object, error) {
 	objects = append(objects, namespace(o.Namespace))
 	objects = append(objects, identities...)
 	objects = append(objects, secrets(o)...)
+	issuing, err := certificateObjects(o)
+	if err != nil {
+		return nil, err
+	}
+	objects = append(objects, issuing...)
 	if o.Location != nil {
 		bsl, err := storageLocation(o)
 		if err != nil {
@@ -45,7 +50,13 @@ func Objects(o Options) ([]client.Object, error) {
 		objects = append(objects, bsl)
 	}
 	objects = append(objects, serverDeployment(o), downloadService(o), nodeAgentDaemonSet(o))
-	objects = append(objects, webhookDeployment(o), webhookService(o), registration.Configuration(o.Namespace))
+	objects = append(objects, webhookBudget(o), webhookDeployment(o), webhookService(o))
+	for _, p := range networkPolicies(o) {
+		objects = append(objects, p)
+	}
+	for _, configuration := range registration.Configurations(o.Namespace, configMapNames(o)) {
+		objects = append(objects, injected(o, configuration))
+	}
 	for _, obj := range objects {
 		label(obj)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/podkeep/podkeep/internal/locationaccess"
 	"github.com/podkeep/podkeep/webhook/registration"
+	"github.com/podkeep/podkeep/webhook/serving"
 )
 
 // Names of the installation's objects. Velero's clients look up the first five.
@@ -65,9 +66,13 @@ type Options struct {
 	PrivilegedNodeAgent      bool
 	DefaultVolumesToFSBackup bool
 
-	// ServerArgs and NodeAgentArgs are passed as they are.
+	// CertificateIssuer makes the webhook's certificates; default SelfSigned.
+	CertificateIssuer serving.Issuer
+
+	// ServerArgs, NodeAgentArgs and WebhookArgs are passed as they are.
 	ServerArgs    []string
 	NodeAgentArgs []string
+	WebhookArgs   []string
 }
 
 // Location is the storage location "default".
@@ -85,6 +90,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Namespace == "" {
 		o.Namespace = DefaultNamespace
+	}
+	if o.CertificateIssuer == "" {
+		o.CertificateIssuer = serving.SelfSigned
 	}
 	if o.KubeletRootDir == "" {
 		o.KubeletRootDir = DefaultKubeletRoot
