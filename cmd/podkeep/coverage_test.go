@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,6 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/config/install"
 	"github.com/podkeep/podkeep/config/monitoring"
 )
 
@@ -254,4 +256,19 @@ func TestCoveragePrintsRules(t *testing.T) {
 
 	g.Expect(got.out).To(Equal(string(monitoring.Rules())))
 	g.Expect(yaml.Unmarshal([]byte(got.out), &map[string]any{})).To(Succeed())
+}
+
+func TestMonitoringNeedsTheOperator(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	without, with := meta.NewDefaultRESTMapper(nil), meta.NewDefaultRESTMapper(nil)
+	for _, kind := range []string{monitoring.KindRule, monitoring.KindPodMonitor} {
+		with.Add(monitoring.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+	}
+	wanted := install.Options{Monitoring: &install.Monitoring{}}
+
+	g.Expect(checkMonitoring(install.Options{}, without)).To(Succeed())
+	g.Expect(checkMonitoring(wanted, with)).To(Succeed())
+	g.Expect(checkMonitoring(wanted, without)).To(MatchError(And(
+		ContainSubstring("no kind PrometheusRule of monitoring.coreos.com/v1"), ContainSubstring("podkeep coverage --rules"))))
 }

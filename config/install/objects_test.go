@@ -26,7 +26,7 @@ func TestObjects(t *testing.T) {
 			Namespace: "backup", Image: "registry.example.com/podkeep:v1", RepositoryPassword: []byte("secret"), KubeletRootDir: "/var/lib/k0s/kubelet",
 			NodeAgentConfigMap: "settings", PrivilegedNodeAgent: true, DefaultVolumesToFSBackup: true,
 			Monitoring: &Monitoring{Labels: map[string]string{"release": "prometheus"}},
-			Location: &Location{Provider: "filesystem", Config: map[string]string{"fspath": "/backups", "claim": "store"}},
+			Location:   &Location{Provider: "filesystem", Config: map[string]string{"fspath": "/backups", "claim": "store"}},
 		},
 	}
 	for name, options := range tests {
