@@ -27,6 +27,7 @@ go mod tidy -diff
 step "vetting"
 go vet ./...
 (cd tests/cluster && go vet . ./cmd/... ./internal/...)
+(cd tests/certmanager && go vet .)
 
 step "linting (the first time builds the linter)"
 go tool -modfile=hack/lint/go.mod golangci-lint run ./...

@@ -10,6 +10,7 @@ import (
 
 // newGate builds the gate for a pod. volumes are sorted.
 func newGate(pod *corev1.Pod, volumes []string, req GateRequest) corev1.Container {
+	app := applicationOf(pod, volumes)
 	c := corev1.Container{
 		Name:    GateName,
 		Image:   req.Config.Image,
@@ -19,8 +20,8 @@ func newGate(pod *corev1.Pod, volumes []string, req GateRequest) corev1.Containe
 			fromField(namespaceVariable, "metadata.namespace"),
 			fromField(podVariable, "metadata.name"),
 		},
-		Resources:       *req.Config.Resources.DeepCopy(),
-		SecurityContext: securityContext(pod, req.Config.SecurityContext),
+		Resources:       resources(pod, app, req.Config),
+		SecurityContext: securityContext(pod, app, req.Config.SecurityContext),
 	}
 	if req.Config.Deadline > 0 {
 		c.Env = append(c.Env, corev1.EnvVar{Name: DeadlineVariable, Value: req.Config.Deadline.String()})
@@ -29,6 +30,22 @@ func newGate(pod *corev1.Pod, volumes []string, req GateRequest) corev1.Containe
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: v, MountPath: MountRoot + v})
 	}
 	return c
+}
+
+// applicationOf returns the container that the gate takes after: the first that
+// mounts one of the volumes, otherwise the first. With that, a sidecar that another
+// webhook puts in front of the application changes nothing.
+func applicationOf(pod *corev1.Pod, volumes []string) corev1.Container {
+	mounts := func(c corev1.Container) bool {
+		return slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return slices.Contains(volumes, m.Name) })
+	}
+	if i := slices.IndexFunc(pod.Spec.Containers, mounts); i >= 0 {
+		return pod.Spec.Containers[i]
+	}
+	if len(pod.Spec.Containers) > 0 {
+		return pod.Spec.Containers[0]
+	}
+	return corev1.Container{}
 }
 
 // fromField is a variable with a field of the pod. The API version is the one
@@ -50,13 +67,15 @@ func hasOnlyGate(pod *corev1.Pod, want corev1.Container) bool {
 }
 
 // isSame says whether a gate is what it should be. Not looked at is what the API
-// server fills in, and mounts and variables that others add to every container,
-// as long as they have nothing to do with the wait.
+// server fills in, defaults of a LimitRange included, and mounts and variables that
+// others add to every container, as long as they have nothing to do with the wait.
 func isSame(got, want corev1.Container) bool {
 	got = *got.DeepCopy()
 	got.ImagePullPolicy = want.ImagePullPolicy
 	got.TerminationMessagePath = want.TerminationMessagePath
 	got.TerminationMessagePolicy = want.TerminationMessagePolicy
+	got.Resources.Requests = only(got.Resources.Requests, want.Resources.Requests)
+	got.Resources.Limits = only(got.Resources.Limits, want.Resources.Limits)
 	got.VolumeMounts = slices.DeleteFunc(got.VolumeMounts, func(m corev1.VolumeMount) bool {
 		return !strings.HasPrefix(m.MountPath, MountRoot)
 	})

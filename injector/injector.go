@@ -6,7 +6,7 @@
 // Every function returns a copy and leaves its argument alone, and applying it to
 // its own result changes nothing. The container is that of Velero
 // (velero-facts §7.1), so that Velero's helper can be used as its image; how its
-// security context differs, and why, is in docs/webhook.md.
+// security context and resources differ, and why, is in docs/webhook.md.
 package injector
 
 import (

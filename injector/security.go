@@ -20,17 +20,17 @@ const (
 func rootCapabilities() []corev1.Capability { return []corev1.Capability{"DAC_OVERRIDE", "FOWNER"} }
 
 // securityContext returns the security context of the gate: the configured one,
-// otherwise a copy of that of the first container, otherwise a default.
+// otherwise a copy of that of the application, otherwise a default.
 //
 // What the gate needs is to see its marker and to remove it, that is, the rights
 // of the application on its own volumes. A copy gives it the application's user,
 // and so does a user at the level of the pod, which the gate inherits.
-func securityContext(pod *corev1.Pod, configured *corev1.SecurityContext) *corev1.SecurityContext {
+func securityContext(pod *corev1.Pod, app corev1.Container, configured *corev1.SecurityContext) *corev1.SecurityContext {
 	if configured != nil {
 		return configured.DeepCopy()
 	}
-	if len(pod.Spec.Containers) > 0 && pod.Spec.Containers[0].SecurityContext != nil {
-		return startable(pod, pod.Spec.Containers[0].SecurityContext.DeepCopy())
+	if app.SecurityContext != nil {
+		return startable(pod, app.SecurityContext.DeepCopy())
 	}
 	return defaultContext(pod)
 }
@@ -45,7 +45,7 @@ func startable(pod *corev1.Pod, sc *corev1.SecurityContext) *corev1.SecurityCont
 	return sc
 }
 
-// defaultContext is for pods whose first container has no security context.
+// defaultContext is for pods whose application has no security context.
 //
 //	pod's user      pod forbids root   gate
 //	set, not root   –                  inherits the user

@@ -83,7 +83,7 @@ func TestSecurityContext(t *testing.T) {
 			pod.Spec.Containers[0].SecurityContext = tc.container
 			before := pod.DeepCopy()
 
-			got := securityContext(pod, tc.configured)
+			got := securityContext(pod, pod.Spec.Containers[0], tc.configured)
 
 			g.Expect(got).To(Equal(tc.want))
 			g.Expect(pod).To(Equal(before))

@@ -10,7 +10,6 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/json"
-	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
@@ -30,7 +29,6 @@ type handler struct {
 	name    string // label of the metrics
 	judge   judge
 	metrics *metrics
-	clock   clock.PassiveClock
 }
 
 // errNotAPod is a request that the configuration of the webhook does not ask for.
@@ -39,18 +37,16 @@ var errNotAPod = errors.New("not a pod")
 // Handle answers one request. An error is answered as one, and the failurePolicy
 // of the webhook says what becomes of the pod.
 func (h *handler) Handle(ctx context.Context, req admission.Request) admission.Response {
-	began := h.clock.Now()
-
 	r, err := decode(req)
 	if err != nil {
-		h.metrics.observe(h.name, verdict{denied: true, reason: reasonError}, h.clock.Since(began))
+		h.metrics.observe(h.name, verdict{denied: true, reason: reasonError})
 		return admission.Errored(http.StatusBadRequest, err)
 	}
 	v, err := h.judge(ctx, r)
 	if err != nil {
 		v = verdict{denied: true, reason: reasonError}
 	}
-	h.metrics.observe(h.name, v, h.clock.Since(began))
+	h.metrics.observe(h.name, v)
 	log(ctx, v)
 	if err != nil {
 		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("podkeep: %w", err))

@@ -9,6 +9,7 @@ import (
 	"github.com/podkeep/podkeep/internal/podfacts"
 	"github.com/podkeep/podkeep/internal/podfacts/live"
 	"github.com/podkeep/podkeep/internal/selection"
+	"github.com/podkeep/podkeep/webhook/validation"
 )
 
 // decideStamp stamps a pod with the selection of its volumes and warns of what
@@ -23,9 +24,7 @@ func decideStamp(in selection.Input) verdict {
 		reason:    reasonStamped,
 		decisions: decisions,
 	}
-	for _, w := range selection.Warnings(in, decisions) {
-		v.warnings = append(v.warnings, "podkeep: "+w.Text)
-	}
+	v.warnings = validation.ForAuthor(selection.Warnings(in, decisions))
 	return v
 }
 

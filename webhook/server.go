@@ -1,12 +1,15 @@
 // Package webhook is the admission transport of podkeep: it decodes a request,
 // gathers facts from caches, lets a pure function decide and answers with a patch.
 //
-// Three webhooks: selection stamps on pods which of their volumes are backed up,
+// Three webhooks mutate: selection stamps on pods which of their volumes are backed up,
 // gate makes restored pods wait for their data, guard keeps other pods off claims
 // that are being restored. What they decide is in selection.go, gate.go and
 // guard.go as one function each, and in docs/webhook.md as one table each. What a
 // pod looks like afterwards is decided by package injector, and which pods come
 // here at all by package registration.
+//
+// Three more only look: at podkeep's ConfigMaps, at its objects, and at what authors
+// of pods and workloads should know. What they say is decided by package validation.
 //
 // It only ever mutates pods, at CREATE, and their stamp at UPDATE; it writes
 // nothing but events on ConfigMaps and, in package serving, its own certificates.
@@ -17,20 +20,25 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	crmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	crwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/podkeep/podkeep/internal/configmaps"
 	"github.com/podkeep/podkeep/webhook/registration"
 	"github.com/podkeep/podkeep/webhook/serving"
 )
+
+// DefaultPort is the port that the webhook serves at.
+const DefaultPort = 9443
 
 // ReadyCheckName is the name of the readiness check that SetupWithManager adds.
 const ReadyCheckName = "webhook"
@@ -48,12 +56,22 @@ type Server struct {
 	// of podkeep itself.
 	DefaultGateImage string
 
-	// Port is the port to serve at. 0 means 9443.
+	// ConfigMaps are the ConfigMaps that other components are told to read, so that
+	// they are checked when they are written.
+	ConfigMaps configmaps.Names
+
+	// Port is the port to serve at. 0 means DefaultPort.
 	Port int
 
-	// CertDir holds tls.crt and tls.key, by cert-manager for instance. "" means the
-	// built-in certificates of package serving.
+	// CertDir holds tls.crt and tls.key, for those who issue certificates and write
+	// the caBundle themselves. "" means the certificates of package serving.
 	CertDir string
+
+	// CertificateIssuer makes the certificates. "" is serving.SelfSigned.
+	CertificateIssuer serving.Issuer
+
+	// CertificateLifetimes are for self-signed ones. The zero value is the defaults.
+	CertificateLifetimes serving.Lifetimes
 
 	// Clock is used for certificates and metrics. nil means the real one.
 	Clock clock.WithTicker
@@ -61,6 +79,12 @@ type Server struct {
 	// Metrics is where metrics are registered. nil means controller-runtime's
 	// registry.
 	Metrics prometheus.Registerer
+
+	// DrainTime is how long a replica that is told to end goes on answering
+	// (Linger). 0 means not at all.
+	DrainTime time.Duration
+
+	drain drain
 }
 
 // SetupWithManager adds the webhooks, their certificates, the reconciler of the
@@ -75,6 +99,9 @@ func (s *Server) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	if s.Metrics == nil {
 		s.Metrics = crmetrics.Registry
+	}
+	if s.Port == 0 {
+		s.Port = DefaultPort
 	}
 	certificates, err := s.setupCertificates(mgr)
 	if err != nil {
@@ -91,8 +118,7 @@ func (s *Server) SetupWithManager(mgr ctrl.Manager) error {
 	if err := mgr.Add(caches); err != nil {
 		return fmt.Errorf("adding the webhook's caches: %w", err)
 	}
-	ready := s.readyCheck(server, certificates, caches)
-	if err := mgr.AddReadyzCheck(ReadyCheckName, ready); err != nil {
+	if err := mgr.AddReadyzCheck(ReadyCheckName, s.readyCheck(certificates, caches)); err != nil {
 		return fmt.Errorf("adding the webhook's readiness check: %w", err)
 	}
 	return (&ConfigMapReconciler{
@@ -107,9 +133,14 @@ func (s *Server) setupCertificates(mgr ctrl.Manager) (*serving.Certificates, err
 	if s.CertDir != "" {
 		return nil, nil
 	}
-	c := &serving.Certificates{Client: mgr.GetClient(), Clock: s.Clock, Namespace: s.Namespace}
+	c := &serving.Certificates{
+		Client: mgr.GetClient(), Clock: s.Clock, Namespace: s.Namespace, Issuer: s.CertificateIssuer, Lifetimes: s.CertificateLifetimes,
+	}
 	if err := c.SetupWithManager(mgr); err != nil {
 		return nil, err
+	}
+	if _, err := register(s.Metrics, c); err != nil {
+		return nil, fmt.Errorf("registering the metric of the certificate: %w", err)
 	}
 	return c, nil
 }
@@ -127,7 +158,7 @@ func (s *Server) newServer(certificates *serving.Certificates) crwebhook.Server 
 	})
 }
 
-// register serves the three webhooks.
+// register serves the webhooks.
 func (s *Server) register(server crwebhook.Server, mgr ctrl.Manager) error {
 	m, err := newMetrics(s.Metrics)
 	if err != nil {
@@ -140,10 +171,23 @@ func (s *Server) register(server crwebhook.Server, mgr ctrl.Manager) error {
 		registration.GuardPath:     (&guardHandler{cache: cached, live: live, namespace: s.Namespace}).judge,
 	}
 	for path, j := range judges {
-		h := &handler{name: metricNames[path], judge: j, metrics: m, clock: s.Clock}
-		server.Register(path, &admission.Webhook{Handler: h, LogConstructor: logConstructor})
+		h := &handler{name: metricNames[path], judge: j, metrics: m}
+		server.Register(path, s.serve(h.name, m, &admission.Webhook{Handler: h, LogConstructor: logConstructor}))
+	}
+	for path, v := range s.validators(cached) {
+		v.name, v.metrics = metricNames[path], m
+		server.Register(path, s.serve(v.name, m, &admission.Webhook{Handler: v, LogConstructor: logConstructor}))
 	}
 	return nil
+}
+
+// validators are what answers for the validating configuration, by path.
+func (s *Server) validators(cached client.Reader) map[string]*validator {
+	return map[string]*validator{
+		registration.ValidateConfigMapsPath: {judge: (&configMapValidator{cache: cached, namespace: s.Namespace, names: s.ConfigMaps}).judge},
+		registration.ValidateResourcesPath:  {judge: (&resourceValidator{namespace: s.Namespace}).judge},
+		registration.WarningsPath:           {judge: (&authorAdviser{cache: cached, serverDefault: s.ServerDefault}).judge},
+	}
 }
 
 // metricNames are the values of the label "webhook", by path.
@@ -151,24 +195,10 @@ var metricNames = map[string]string{
 	registration.SelectionPath: "selection",
 	registration.GatePath:      "gate",
 	registration.GuardPath:     "guard",
-}
 
-// readyCheck is ready when the server listens with a certificate that the API
-// server trusts and answers from full caches. Before that, the API server would
-// get errors, or answers from half of the facts.
-func (s *Server) readyCheck(server crwebhook.Server, certificates *serving.Certificates, caches *cacheStarter) func(*http.Request) error {
-	listening := server.StartedChecker()
-	return func(req *http.Request) error {
-		if !caches.synced.Load() {
-			return errors.New("the caches are not filled yet")
-		}
-		if certificates != nil {
-			if err := certificates.Ready(); err != nil {
-				return err
-			}
-		}
-		return listening(req)
-	}
+	registration.ValidateConfigMapsPath: "configmaps",
+	registration.ValidateResourcesPath:  "resources",
+	registration.WarningsPath:           "authors",
 }
 
 // cacheStarter fills the caches that the handlers read, so that the first

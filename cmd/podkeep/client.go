@@ -38,6 +38,8 @@ type session struct {
 	api       func() (apiServer, error)
 	podLog    func(context.Context, podLogRequest) (io.ReadCloser, error)
 	namespace func() (string, error)
+	home      func() (string, error) // the install namespace when no flag names it
+	current   func() (string, error) // the namespace of the kubeconfig's context
 	clock     clock.WithTickerAndDelayedExecution
 	terminal  func(io.Writer) *terminal // nil when the writer is none
 	config    clientConfig
@@ -50,6 +52,8 @@ func newClient(f *factory, program string) *session {
 	s := &session{
 		program:   program,
 		namespace: f.Namespace,
+		home:      f.configuredNamespace,
+		current:   f.contextNamespace,
 		api:       f.apiServer,
 		podLog:    f.podLog,
 		clock:     clock.RealClock{},
@@ -67,7 +71,8 @@ func newClient(f *factory, program string) *session {
 
 func (s *session) commands() []*cobra.Command {
 	commands := append(nounCommands(s), verbCommands(s)...)
-	commands = append(commands, newCoverageCommand(s), newPluginCommand(s), newVersionCommand(s), newDebugCommand(s), newClientCommand(s), newCompletionCommand(s))
+	commands = append(commands, newCoverageCommand(s), newExplainCommand(s), newPluginCommand(s), newVersionCommand(s), newDebugCommand(s),
+		newClientCommand(s), newCompletionCommand(s))
 	for _, c := range commands {
 		c.GroupID = groupClient
 		setUsageErrors(c)

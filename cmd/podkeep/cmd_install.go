@@ -20,6 +20,7 @@ import (
 	"github.com/podkeep/podkeep/internal/installation"
 	"github.com/podkeep/podkeep/internal/version"
 	"github.com/podkeep/podkeep/webhook/registration"
+	"github.com/podkeep/podkeep/webhook/serving"
 )
 
 // repositoryPasswordBytes of randomness make a password that cannot be guessed.
@@ -44,6 +45,8 @@ type installFlags struct {
 	defaultToFSB    bool
 	serverArgs      []string
 	nodeAgentArgs   []string
+	webhookArgs     []string
+	webhookCerts    string
 	dryRun          bool
 	output          string
 	wait            bool
@@ -91,6 +94,9 @@ func (f *installFlags) bind(cmd *cobra.Command) {
 	fs.BoolVar(&f.defaultToFSB, "default-volumes-to-fs-backup", false, "back up all volumes of pods that have no other policy")
 	fs.StringArrayVar(&f.serverArgs, "server-arg", nil, "argument to pass to the server; can be repeated")
 	fs.StringArrayVar(&f.nodeAgentArgs, "node-agent-arg", nil, "argument to pass to the node agents; can be repeated")
+	fs.StringArrayVar(&f.webhookArgs, "webhook-arg", nil, "argument to pass to the webhook; can be repeated")
+	fs.StringVar(&f.webhookCerts, "webhook-certs", installation.AutoIssuer,
+		"who makes the webhook's certificates: cert-manager, self-signed, or auto: cert-manager where it runs")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the objects and change nothing")
 	fs.StringVarP(&f.output, "output", "o", "", "with --dry-run: yaml")
 	fs.BoolVar(&f.wait, "wait", true, "wait until the installation works")
@@ -100,6 +106,9 @@ func (f *installFlags) bind(cmd *cobra.Command) {
 func runInstall(cmd *cobra.Command, f *factory, flags installFlags) error {
 	options, err := flags.options(f)
 	if err != nil {
+		return err
+	}
+	if options.CertificateIssuer, err = flags.chooseIssuer(cmd, f, options.Namespace); err != nil {
 		return err
 	}
 	objects, err := install.Objects(options)
@@ -128,6 +137,9 @@ func runInstall(cmd *cobra.Command, f *factory, flags installFlags) error {
 	defer cancel()
 	if err := in.WaitReady(ctx, target(options)); err != nil {
 		return fmt.Errorf("%w; look at it with: kubectl get pods -n %s", err, options.Namespace)
+	}
+	if err := forgetOtherIssuer(ctx, in, options); err != nil {
+		return err
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), "podkeep is installed. Back up a namespace with: podkeep backup create NAME --include-namespaces NAMESPACE --wait")
 	return nil
@@ -158,6 +170,9 @@ func target(o install.Options) installation.Target {
 		DaemonSet:     install.NodeAgentName,
 		WebhookConfig: registration.ConfigurationName(o.Namespace),
 	}
+	if o.CertificateIssuer == serving.CertManager {
+		t.Certificates = []string{install.AuthorityName, serving.CertificateName}
+	}
 	if o.Location != nil {
 		t.Location = install.DefaultLocation
 	}
@@ -169,7 +184,7 @@ func (f installFlags) options(fac *factory) (install.Options, error) {
 	o := install.Options{
 		Image: f.image, ImagePullPolicy: corev1.PullPolicy(f.imagePullPolicy), KubeletRootDir: f.kubeletRoot,
 		NodeAgentConfigMap: f.nodeAgentConfig, PrivilegedNodeAgent: f.privileged,
-		DefaultVolumesToFSBackup: f.defaultToFSB, ServerArgs: f.serverArgs, NodeAgentArgs: f.nodeAgentArgs,
+		DefaultVolumesToFSBackup: f.defaultToFSB, ServerArgs: f.serverArgs, NodeAgentArgs: f.nodeAgentArgs, WebhookArgs: f.webhookArgs,
 	}
 	var err error
 	if o.Namespace, err = fac.Namespace(); err != nil {

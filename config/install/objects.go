@@ -38,6 +38,11 @@ func Objects(o Options) ([]client.Object, error) {
 	objects = append(objects, namespace(o.Namespace))
 	objects = append(objects, identities...)
 	objects = append(objects, secrets(o)...)
+	issuing, err := certificateObjects(o)
+	if err != nil {
+		return nil, err
+	}
+	objects = append(objects, issuing...)
 	if o.Location != nil {
 		bsl, err := storageLocation(o)
 		if err != nil {
@@ -46,18 +51,30 @@ func Objects(o Options) ([]client.Object, error) {
 		objects = append(objects, bsl)
 	}
 	objects = append(objects, serverDeployment(o), downloadService(o), nodeAgentDaemonSet(o))
-	objects = append(objects, webhookDeployment(o), webhookService(o), registration.Configuration(o.Namespace))
-	if o.Monitoring != nil {
-		monitors, err := monitoring.Objects(o.Namespace, o.Monitoring.Labels)
-		if err != nil {
-			return nil, err
-		}
-		objects = append(objects, monitors...)
+	objects = append(objects, webhookBudget(o), webhookDeployment(o), webhookService(o))
+	for _, p := range networkPolicies(o) {
+		objects = append(objects, p)
 	}
+	for _, configuration := range registration.Configurations(o.Namespace, configMapNames(o)) {
+		objects = append(objects, injected(o, configuration))
+	}
+	monitors, err := monitors(o)
+	if err != nil {
+		return nil, err
+	}
+	objects = append(objects, monitors...)
 	for _, obj := range objects {
 		label(obj)
 	}
 	return objects, nil
+}
+
+// monitors are the objects of the Prometheus operator, none unless they are wanted.
+func monitors(o Options) ([]client.Object, error) {
+	if o.Monitoring == nil {
+		return nil, nil
+	}
+	return monitoring.Objects(o.Namespace, o.Monitoring.Labels)
 }
 
 // label marks every object as Velero's installer does, so that Velero's own

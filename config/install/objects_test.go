@@ -9,6 +9,8 @@ import (
 	. "github.com/onsi/gomega"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/podkeep/podkeep/webhook/serving"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -24,7 +26,7 @@ func TestObjects(t *testing.T) {
 		},
 		"filesystem": {
 			Namespace: "backup", Image: "registry.example.com/podkeep:v1", RepositoryPassword: []byte("secret"), KubeletRootDir: "/var/lib/k0s/kubelet",
-			NodeAgentConfigMap: "settings", PrivilegedNodeAgent: true, DefaultVolumesToFSBackup: true,
+			NodeAgentConfigMap: "settings", CertificateIssuer: serving.CertManager, PrivilegedNodeAgent: true, DefaultVolumesToFSBackup: true,
 			Monitoring: &Monitoring{Labels: map[string]string{"release": "prometheus"}},
 			Location:   &Location{Provider: "filesystem", Config: map[string]string{"fspath": "/backups", "claim": "store"}},
 		},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/podkeep/podkeep/internal/locationaccess"
 	"github.com/podkeep/podkeep/webhook/registration"
+	"github.com/podkeep/podkeep/webhook/serving"
 )
 
 // Names of the installation's objects. Velero's clients look up the first five.
@@ -65,12 +66,16 @@ type Options struct {
 	PrivilegedNodeAgent      bool
 	DefaultVolumesToFSBackup bool
 
+	// CertificateIssuer makes the webhook's certificates; default SelfSigned.
+	CertificateIssuer serving.Issuer
+
 	// Monitoring adds objects of the Prometheus operator. nil means none.
 	Monitoring *Monitoring
 
-	// ServerArgs and NodeAgentArgs are passed as they are.
+	// ServerArgs, NodeAgentArgs and WebhookArgs are passed as they are.
 	ServerArgs    []string
 	NodeAgentArgs []string
+	WebhookArgs   []string
 }
 
 // Monitoring says how a Prometheus operator finds its objects.
@@ -93,6 +98,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Namespace == "" {
 		o.Namespace = DefaultNamespace
+	}
+	if o.CertificateIssuer == "" {
+		o.CertificateIssuer = serving.SelfSigned
 	}
 	if o.KubeletRootDir == "" {
 		o.KubeletRootDir = DefaultKubeletRoot

@@ -32,29 +32,8 @@ func serverDeployment(o Options) *appsv1.Deployment {
 	d := deployment(o, ServerName, 1, spec)
 	// Two servers never run at once for long: leader election holds the second
 	// back, and a rollout need not wait for it.
-	d.Spec.Template.Annotations = map[string]string{
-		"prometheus.io/scrape": "true", "prometheus.io/port": strconv.Itoa(metricsPort), "prometheus.io/path": "/metrics",
-	}
+	d.Spec.Template.Annotations = scrapeAnnotations()
 	return d
-}
-
-func webhookDeployment(o Options) *appsv1.Deployment {
-	c := container(o, WebhookName, []string{"webhook", "--default-volumes-to-fs-backup=" + strconv.FormatBool(o.DefaultVolumesToFSBackup),
-		"--gate-image=" + o.Image})
-	c.Ports = append(c.Ports, corev1.ContainerPort{Name: "webhook", ContainerPort: webhookPort})
-	c.Resources = resources("50m", "48Mi", "256Mi")
-	return deployment(o, WebhookName, webhookReplicas, podSpec(WebhookName, c))
-}
-
-func webhookService(o Options) *corev1.Service {
-	return &corev1.Service{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
-		ObjectMeta: metav1.ObjectMeta{Name: WebhookName, Namespace: o.Namespace},
-		Spec: corev1.ServiceSpec{
-			Selector: map[string]string{"deploy": WebhookName},
-			Ports:    []corev1.ServicePort{{Name: "webhook", Port: 443, TargetPort: intstr.FromInt32(webhookPort)}},
-		},
-	}
 }
 
 // downloadService is where files of filesystem locations are served: by
@@ -99,6 +78,13 @@ func nodeAgentDaemonSet(o Options) *appsv1.DaemonSet {
 			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"name": NodeAgentName}},
 			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec},
 		},
+	}
+}
+
+// scrapeAnnotations are where Prometheus looks when it has no ServiceMonitor.
+func scrapeAnnotations() map[string]string {
+	return map[string]string{
+		"prometheus.io/scrape": "true", "prometheus.io/port": strconv.Itoa(metricsPort), "prometheus.io/path": "/metrics",
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/podkeep/podkeep/internal/itemlog"
 	"github.com/podkeep/podkeep/internal/layout"
 	"github.com/podkeep/podkeep/internal/outcome"
+	"github.com/podkeep/podkeep/internal/podfacts/live"
 	"github.com/podkeep/podkeep/internal/resourcepolicy"
 )
 
@@ -106,7 +107,7 @@ func (r *Reconciler) logOptions(b *velerov1.Backup) itemlog.Options {
 
 // newCollector takes over the volumes of an earlier, interrupted collection.
 func (r *Reconciler) newCollector(ctx context.Context, o observed, log *itemlog.Log, out *output) (*collector, error) {
-	policies, problems, err := r.readPolicies(ctx, o.backup)
+	policies, problems, err := live.Policies(ctx, r.Reader, o.backup.Namespace, o.backup.Spec.ResourcePolicy)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/podkeep/podkeep/internal/itemlog"
+	"github.com/podkeep/podkeep/internal/podfacts"
 	"github.com/podkeep/podkeep/internal/selection"
 	"github.com/podkeep/podkeep/internal/volumeidentity"
 )
@@ -55,7 +56,7 @@ func judge(f podFacts, decisions []selection.Decision) []verdict {
 		switch {
 		case !d.Included:
 			v.warn = slices.Contains(asked, d.Volume) && !isDeliberate(d.Reason) || slices.Contains(impossible, d)
-		case !isRunning(f.pod):
+		case !podfacts.IsRunning(f.pod):
 			v = verdict{volume: d.Volume, reason: selection.ReasonPodNotRunning, warn: true}
 		case cl != nil && cl.excluded != "":
 			v = verdict{volume: d.Volume, reason: reasonClaimExcluded}
@@ -70,11 +71,6 @@ func judge(f podFacts, decisions []selection.Decision) []verdict {
 // isDeliberate says whether people have excluded the very volume.
 func isDeliberate(r selection.Reason) bool {
 	return r == selection.ReasonExcludedByPod || r == selection.ReasonExcludedByClaim
-}
-
-// isRunning reports whether a node agent can read the volumes of the pod.
-func isRunning(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodRunning && pod.Spec.NodeName != "" && pod.DeletionTimestamp == nil
 }
 
 // collectPods writes all pods, and has the data of their volumes moved.

@@ -73,6 +73,11 @@ type Config struct {
 	Command   []string
 	Resources corev1.ResourceRequirements
 
+	// ConfiguredResources are the resources of which the ConfigMap has the request
+	// or the limit, usable or not. Of the others Resources has the defaults, and the
+	// injector prefers what the pod has.
+	ConfiguredResources []corev1.ResourceName
+
 	// SecurityContext is nil when the ConfigMap says nothing about it; the
 	// injector then takes one from the pod.
 	SecurityContext *corev1.SecurityContext
@@ -94,6 +99,10 @@ type Problem struct {
 
 	// Message says what is allowed and what is used instead.
 	Message string
+
+	// Unknown says that the key is not one of the keys of the gate. That is harmless,
+	// other than a value that cannot be used.
+	Unknown bool
 }
 
 // String is the problem as one sentence for people.
@@ -143,6 +152,7 @@ func Parse(maps []corev1.ConfigMap, image string) (Config, []Problem) {
 		SecurityContext: p.parseSecurityContext(),
 		Deadline:        p.parseDeadline(),
 	}
+	c.ConfiguredResources = p.resources
 	p.reportUnknownKeys()
 	slices.SortStableFunc(p.problems, func(a, b Problem) int { return cmp.Compare(a.Key, b.Key) })
 	return c, p.problems
@@ -167,7 +177,8 @@ var knownKeys = []string{
 type parser struct {
 	configMap string
 	data      map[string]string
-	image     string // the default
+	image     string                // the default
+	resources []corev1.ResourceName // that have a value
 	problems  []Problem
 }
 
@@ -176,6 +187,11 @@ type parser struct {
 func (p *parser) value(key string) (string, bool) {
 	v := strings.TrimSpace(p.data[key])
 	return v, v != ""
+}
+
+func (p *parser) has(key string) bool {
+	_, ok := p.value(key)
+	return ok
 }
 
 // reject records that the value of a key is not used.
@@ -189,6 +205,7 @@ func (p *parser) reportUnknownKeys() {
 	for _, key := range slices.Sorted(maps.Keys(p.data)) {
 		if !slices.Contains(knownKeys, key) {
 			p.reject(key, "unknown key, it has no effect; known keys: %s", strings.Join(knownKeys, ", "))
+			p.problems[len(p.problems)-1].Unknown = true
 		}
 	}
 }

@@ -29,6 +29,7 @@ func TestParseWithoutConfigMapGivesTheDefaults(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	t.Parallel()
+	both := []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory}
 	tests := map[string]struct {
 		data map[string]string
 
@@ -62,27 +63,32 @@ func TestParse(t *testing.T) {
 		},
 		"resources": {
 			data: map[string]string{KeyCPURequest: "50m", KeyMemRequest: "16Mi", KeyCPULimit: "1", KeyMemLimit: "64Mi"},
-			want: func(c *Config) { c.Resources = resources("50m", "16Mi", "1", "64Mi") },
+			want: func(c *Config) { c.Resources, c.ConfiguredResources = resources("50m", "16Mi", "1", "64Mi"), both },
 		},
 		"a limit of 0 is no limit": {
 			data: map[string]string{KeyCPULimit: "0", KeyMemLimit: "0"},
-			want: func(c *Config) { c.Resources.Limits = corev1.ResourceList{} },
+			want: func(c *Config) { c.Resources.Limits, c.ConfiguredResources = corev1.ResourceList{}, both },
 		},
 		"a request above the default limit raises it": {
 			data: map[string]string{KeyCPURequest: "2", KeyMemRequest: "1Gi"},
-			want: func(c *Config) { c.Resources = resources("2", "1Gi", "2", "1Gi") },
+			want: func(c *Config) { c.Resources, c.ConfiguredResources = resources("2", "1Gi", "2", "1Gi"), both },
 		},
 		"a request above its limit is lowered": {
-			data:         map[string]string{KeyCPURequest: "2", KeyCPULimit: "1"},
-			want:         func(c *Config) { c.Resources = resources("1", DefaultMemory, "1", DefaultMemory) },
+			data: map[string]string{KeyCPURequest: "2", KeyCPULimit: "1"},
+			want: func(c *Config) {
+				c.Resources, c.ConfiguredResources = resources("1", DefaultMemory, "1", DefaultMemory), both[:1]
+			},
 			wantProblems: []string{KeyCPURequest},
 		},
 		"a limit below the default request lowers it": {
 			data: map[string]string{KeyMemLimit: "64Mi"},
-			want: func(c *Config) { c.Resources = resources(DefaultCPU, "64Mi", DefaultCPU, "64Mi") },
+			want: func(c *Config) {
+				c.Resources, c.ConfiguredResources = resources(DefaultCPU, "64Mi", DefaultCPU, "64Mi"), both[1:]
+			},
 		},
 		"quantities that do not parse": {
 			data:         map[string]string{KeyCPURequest: "lots", KeyMemLimit: "-1Mi"},
+			want:         func(c *Config) { c.ConfiguredResources = both },
 			wantProblems: []string{KeyCPURequest, KeyMemLimit},
 		},
 		"three keys of the security context": {

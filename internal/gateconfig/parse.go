@@ -62,6 +62,9 @@ func (p *parser) parseResource(r *corev1.ResourceRequirements, name corev1.Resou
 	}
 	request, requestIsSet := p.parseQuantity(requestKey, standard)
 	limit, limitIsSet := p.parseQuantity(limitKey, standard)
+	if p.has(requestKey) || p.has(limitKey) {
+		p.resources = append(p.resources, name)
+	}
 	switch {
 	case limit.IsZero(): // no limit
 	case request.Cmp(limit) <= 0:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
@@ -17,6 +18,8 @@ type State struct {
 	Location    *velerov1.BackupStorageLocation // nil also when none is installed
 	WantBucket  bool                            // a location is installed and must be Available
 	Pods        []corev1.Pod                    // of the install namespace
+	// Certificates are those that cert-manager issues, by name.
+	Certificates map[string]*certmanagerv1.Certificate
 	// WebhooksTrusted is whether the API server has the webhooks' authority.
 	WebhooksTrusted bool
 }
@@ -25,6 +28,11 @@ type State struct {
 // it should be mended; an empty list means that the installation works.
 func NotReady(s State) []string {
 	var missing []string
+	for _, name := range sortedKeys(s.Certificates) {
+		if m := certificateMissing(name, s.Certificates[name]); m != "" {
+			missing = append(missing, m)
+		}
+	}
 	for _, name := range sortedKeys(s.Deployments) {
 		if m := deploymentMissing(name, s.Deployments[name]); m != "" {
 			missing = append(missing, m+podTrouble(s.Pods, "deploy", name))

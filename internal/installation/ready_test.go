@@ -3,6 +3,7 @@ package installation
 import (
 	"testing"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -65,6 +66,13 @@ func TestNotReady(t *testing.T) {
 		},
 		"no location is wanted": {
 			state: working(func(s *State) { s.Location, s.WantBucket = nil, false }),
+		},
+		"cert-manager has issued nothing": {
+			state: working(func(s *State) {
+				s.Certificates = map[string]*certmanagerv1.Certificate{"podkeep-webhook": nil}
+				s.Deployments["velero"] = nil
+			}),
+			want: []string{"Certificate podkeep-webhook does not exist", "Deployment velero does not exist"},
 		},
 		"the webhooks are not trusted yet": {
 			state: working(func(s *State) { s.WebhooksTrusted = false }),

@@ -106,7 +106,7 @@ func (f Facts) Input(s Settings) selection.Input {
 		BackupDefault:   s.BackupDefault,
 		NamespacePolicy: f.NamespacePolicy(),
 		ServerDefault:   s.ServerDefault,
-		VolumePolicy:    VolumePolicy(s.Policies, f.policyFacts),
+		VolumePolicy:    VolumePolicy(s.Policies, f.PolicyFacts),
 	}
 	for name, c := range f.Claims {
 		in.Claims[name] = selection.ClaimFactsOf(c.PersistentVolumeClaim, c.Volume)
@@ -114,8 +114,9 @@ func (f Facts) Input(s Settings) selection.Input {
 	return in
 }
 
-// policyFacts are what volume policies see of a volume's claim.
-func (f Facts) policyFacts(v corev1.Volume) *resourcepolicy.Volume {
+// PolicyFacts are what volume policies see of a volume's claim; nil when it has none,
+// or none that exists.
+func (f Facts) PolicyFacts(v corev1.Volume) *resourcepolicy.Volume {
 	name, _ := selection.ClaimName(f.Pod, v)
 	c, ok := f.Claims[name]
 	if !ok {
@@ -123,6 +124,12 @@ func (f Facts) policyFacts(v corev1.Volume) *resourcepolicy.Volume {
 	}
 	facts := resourcepolicy.OfBoundClaim(c.PersistentVolumeClaim, c.Volume)
 	return &facts
+}
+
+// IsRunning reports whether a node agent can read the volumes of a pod. A backup
+// skips those of others with selection.ReasonPodNotRunning.
+func IsRunning(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodRunning && pod.Spec.NodeName != "" && pod.DeletionTimestamp == nil
 }
 
 // VolumePolicy is the rule of volume policies for the volumes of a pod; nil when

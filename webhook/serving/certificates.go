@@ -1,18 +1,22 @@
-// Package serving makes the certificates that the webhook serves with, when
-// nobody else does: an authority of its own and a certificate for the Service, in
-// one Secret, and the authority in the caBundle of the webhook's configuration.
+// Package serving keeps the webhook served with a certificate that the API server
+// trusts: one that it makes itself, with an authority of its own, or one of
+// cert-manager (Issuer). It issues, trusts and serves; what an installation needs
+// for it is in config/install, and why it is done so in docs/certificates.md.
 //
-// The certificates themselves are made and checked by cert-controller's rotator.
-// Its controller is not used: that mounts the Secret, which takes the kubelet up
-// to a minute after an install, watches all Secrets of the namespace, and ends
-// the process to rotate. Here a reconciler watches one Secret by name, the server
-// takes the certificate from memory, and an authority that is replaced stays
-// trusted until it expires, so that replicas never serve what the API server does
-// not trust.
+// The rule in both cases, and while one follows the other: an authority is trusted
+// before anybody serves with it, and stays trusted as long as somebody may. So all
+// authorities are collected in one Secret, from which this package or cert-manager's
+// injector fills the caBundle, and certificates are taken from memory, not from
+// files, which the kubelet renews when it comes to it.
+//
+// Own certificates are made and checked by cert-controller's rotator. Its
+// controller is not used: that mounts the Secret, watches all Secrets of the
+// namespace, and ends the process to rotate.
 package serving
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -23,22 +27,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/podkeep/podkeep/webhook/registration"
 )
-
-// SecretName is the Secret, in the install namespace, with the authority and the
-// serving certificate. It is made when it does not exist.
-const SecretName = "podkeep-webhook-certs"
 
 // Certificates keeps the certificates valid. It runs in every replica: all serve,
 // and who writes first wins.
@@ -49,25 +43,58 @@ type Certificates struct {
 	// Namespace is the install namespace.
 	Namespace string
 
+	// Issuer is who makes the certificates. "" is SelfSigned.
+	Issuer Issuer
+
+	// Lifetimes are for SelfSigned. The zero value is the defaults.
+	Lifetimes Lifetimes
+
+	cached world
+	live   world // the API server itself
+
 	serving atomic.Pointer[tls.Certificate] // nil: none yet
-	trusted atomic.Bool                     // the caBundle has the authority
+	trusted atomic.Bool                     // the API server accepts what is served
+	reason  atomic.Pointer[string]          // what is waited for; nil: nothing known
+
+	// sighting is only used by Reconcile, of which one runs at a time.
+	sighting sighting
+}
+
+// world is where a replica looks.
+type world struct {
+	objects client.Reader
+	issued  client.Reader // of IssuedSecretName; nil unless the issuer is CertManager
+}
+
+// sighting is when this replica first saw a certificate trusted. A replica that
+// starts again has forgotten it, and has nothing better to serve either.
+type sighting struct {
+	leaf [sha256.Size]byte
+	at   time.Time
 }
 
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;update,resourceNames=podkeep-webhook-certs,roleName=podkeep-webhook,namespace=velero
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch,resourceNames=podkeep-webhook-tls,roleName=podkeep-webhook,namespace=velero
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=create,roleName=podkeep-webhook,namespace=velero
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations,verbs=get;list;watch;patch,resourceNames=podkeep-velero,roleName=podkeep-webhook
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations;validatingwebhookconfigurations,verbs=get;list;watch;patch,resourceNames=podkeep-velero,roleName=podkeep-webhook
 
 // Reconcile makes one step towards a certificate that is valid and trusted.
 func (c *Certificates) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
-	o, err := c.observe(ctx)
+	o, s, err := c.look(ctx, c.cached)
+	if err == nil && s.writes() {
+		// Caches of several kinds are behind by different times. What is written from
+		// them could take back what another replica has just written and serves with.
+		o, s, err = c.look(ctx, c.live)
+	}
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("observing the webhook's certificates: %w", err)
 	}
-	s := plan(o)
-	if err := c.act(ctx, o, s); err != nil {
-		if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
-			return ctrl.Result{RequeueAfter: conflictInterval}, nil // another replica was faster
-		}
+	err = c.act(ctx, o, s)
+	c.report(ctx, o, s)
+	switch {
+	case apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err):
+		return ctrl.Result{RequeueAfter: conflictInterval}, nil // another replica was faster
+	case err != nil:
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{RequeueAfter: s.after}, nil
@@ -76,26 +103,89 @@ func (c *Certificates) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Resu
 // conflictInterval lets the cache see what another replica wrote.
 const conflictInterval = 200 * time.Millisecond
 
-// observe reads the Secret and the configuration. What does not exist is nil.
-func (c *Certificates) observe(ctx context.Context) (observed, error) {
-	o := observed{now: c.Clock.Now(), dnsNames: dnsNames(c.Namespace)}
-	secret := &corev1.Secret{}
-	err := c.Client.Get(ctx, types.NamespacedName{Namespace: c.Namespace, Name: SecretName}, secret)
-	switch {
-	case err == nil:
-		o.secret = secret
-	case !apierrors.IsNotFound(err):
-		return o, fmt.Errorf("getting secret %s: %w", SecretName, err)
+func (c *Certificates) look(ctx context.Context, w world) (observed, step, error) {
+	o, err := c.observe(ctx, w)
+	if err != nil {
+		return o, step{}, err
 	}
-	configuration := &admissionv1.MutatingWebhookConfiguration{}
-	err = c.Client.Get(ctx, types.NamespacedName{Name: registration.ConfigurationName(c.Namespace)}, configuration)
-	switch {
-	case err == nil:
-		o.configuration = configuration
-	case !apierrors.IsNotFound(err):
-		return o, fmt.Errorf("getting webhook configuration: %w", err)
+	return o, plan(o), nil
+}
+
+// observe reads the Secrets and the configurations. What does not exist is nil. The
+// configurations come first, so that the Secret is never older than what was written
+// from it.
+func (c *Certificates) observe(ctx context.Context, w world) (observed, error) {
+	o := observed{
+		now: c.Clock.Now(), dnsNames: DNSNames(c.Namespace), issuer: c.Issuer, lifetimes: c.Lifetimes.withDefaults(),
+		serving: c.serving.Load(),
 	}
+	if o.issuer == "" {
+		o.issuer = SelfSigned
+	}
+	var err error
+	if o.configurations, err = c.configurations(ctx, w.objects); err != nil {
+		return o, err
+	}
+	if o.own, err = c.secret(ctx, w.objects, SecretName); err != nil {
+		return o, err
+	}
+	if o.issuer == CertManager {
+		if o.issued, err = c.secret(ctx, w.issued, IssuedSecretName); err != nil {
+			return o, err
+		}
+	}
+	o.trustedSince = c.sight(o)
 	return o, nil
+}
+
+func (c *Certificates) secret(ctx context.Context, reader client.Reader, name string) (*corev1.Secret, error) {
+	s := &corev1.Secret{}
+	err := reader.Get(ctx, types.NamespacedName{Namespace: c.Namespace, Name: name}, s)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("getting secret %s: %w", name, err)
+	}
+	return s, nil
+}
+
+// configurations are both kinds. The validating one may be missing: nothing depends
+// on it. Without the mutating one there is no installation yet, and none is returned.
+func (c *Certificates) configurations(ctx context.Context, reader client.Reader) ([]client.Object, error) {
+	var found []client.Object
+	for _, configuration := range watched() {
+		err := reader.Get(ctx, types.NamespacedName{Name: registration.ConfigurationName(c.Namespace)}, configuration)
+		_, mutating := configuration.(*admissionv1.MutatingWebhookConfiguration)
+		switch {
+		case apierrors.IsNotFound(err) && mutating:
+			return nil, nil
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return nil, fmt.Errorf("getting webhook configuration: %w", err)
+		default:
+			found = append(found, configuration)
+		}
+	}
+	return found, nil
+}
+
+// watched are the kinds of the configurations.
+func watched() []client.Object {
+	return []client.Object{&admissionv1.MutatingWebhookConfiguration{}, &admissionv1.ValidatingWebhookConfiguration{}}
+}
+
+// sight returns since when the certificate that is to be served has been trusted.
+func (c *Certificates) sight(o observed) time.Time {
+	next := o.candidate()
+	if !o.isTrusted(next) {
+		c.sighting = sighting{}
+		return time.Time{}
+	}
+	if leaf := sha256.Sum256(next.Leaf.Raw); c.sighting.leaf != leaf {
+		c.sighting = sighting{leaf: leaf, at: o.now}
+	}
+	return c.sighting.at
 }
 
 // act does what the plan says. A crash between two writes is repaired by the next
@@ -103,66 +193,66 @@ func (c *Certificates) observe(ctx context.Context) (observed, error) {
 func (c *Certificates) act(ctx context.Context, o observed, s step) error {
 	switch s.action {
 	case actRenewAuthority, actRenewCertificate:
-		return c.renew(ctx, o, s)
-	case actTrust:
-		if err := c.trust(ctx, o); err != nil {
-			return err
+		data, err := newCertificates(o, s.action)
+		if err != nil {
+			return fmt.Errorf("making certificates: %w", err)
 		}
-		return c.serve(o)
+		return c.write(ctx, o, s, data)
+	case actAddAuthority:
+		return c.write(ctx, o, s, withAuthority(o))
+	case actTrust:
+		return c.trust(ctx, o)
 	case actServe:
-		return c.serve(o)
-	case actWaitForConfiguration:
-		c.trusted.Store(false)
-		return nil
+		c.serving.Store(o.candidate())
+	case actWait:
 	}
 	return nil
 }
 
-// renew writes new certificates. The watch on the Secret brings the next step.
-func (c *Certificates) renew(ctx context.Context, o observed, s step) error {
+// write writes the Secret. The watch on it brings the next step.
+func (c *Certificates) write(ctx context.Context, o observed, s step, data map[string][]byte) error {
 	secret := &corev1.Secret{Type: corev1.SecretTypeOpaque}
 	secret.Namespace, secret.Name = c.Namespace, SecretName
-	if o.secret != nil {
-		secret = o.secret.DeepCopy()
-	}
-	data, err := newCertificates(o, s.action)
-	if err != nil {
-		return fmt.Errorf("making certificates: %w", err)
+	if o.own != nil {
+		secret = o.own.DeepCopy()
 	}
 	secret.Data = data
-	if o.secret == nil {
-		ctrl.LoggerFrom(ctx).Info("Creating webhook certificates")
+	if secret.Annotations == nil {
+		secret.Annotations = map[string]string{}
+	}
+	secret.Annotations[allowInjectionAnnotation] = "true"
+	ctrl.LoggerFrom(ctx).Info("Writing webhook certificates", "reason", s.action)
+	if o.own == nil {
 		return c.Client.Create(ctx, secret)
 	}
-	ctrl.LoggerFrom(ctx).Info("Renewing webhook certificates", "authority", s.action == actRenewAuthority)
 	return c.Client.Update(ctx, secret)
 }
 
-// trust writes the authority into all webhooks of the configuration.
+// trust writes the authorities into all webhooks of the configurations that are not
+// cert-manager's to write.
 func (c *Certificates) trust(ctx context.Context, o observed) error {
-	configuration := o.configuration.DeepCopy()
-	for i := range configuration.Webhooks {
-		configuration.Webhooks[i].ClientConfig.CABundle = o.secret.Data[keyAuthority]
-	}
-	ctrl.LoggerFrom(ctx).Info("Writing webhook authority", "MutatingWebhookConfiguration", configuration.Name)
-	// A strategic merge changes the one field in the list of webhooks and leaves
-	// alone what this build or this cache does not know.
-	patch := client.StrategicMergeFrom(o.configuration, client.MergeFromWithOptimisticLock{})
-	if err := c.Client.Patch(ctx, configuration, patch); err != nil {
-		return fmt.Errorf("writing the caBundle of %s: %w", configuration.Name, err)
+	for _, before := range untrusting(o) {
+		after := before.DeepCopyObject().(client.Object) //nolint:forcetypeassert // a copy has the type of the original
+		for _, bundle := range caBundles(after) {
+			*bundle = o.own.Data[keyAuthority]
+		}
+		ctrl.LoggerFrom(ctx).Info("Writing webhook authorities", "configuration", fmt.Sprintf("%T", after))
+		// A strategic merge changes the one field in the list of webhooks and leaves
+		// alone what this build or this cache does not know.
+		patch := client.StrategicMergeFrom(before, client.MergeFromWithOptimisticLock{})
+		if err := c.Client.Patch(ctx, after, patch); err != nil {
+			return fmt.Errorf("writing the caBundle of %T %s: %w", after, after.GetName(), err)
+		}
 	}
 	return nil
 }
 
-// serve takes the certificate of the Secret into use.
-func (c *Certificates) serve(o observed) error {
-	pair, err := tls.X509KeyPair(o.secret.Data[keyCertificate], o.secret.Data[keyCertificateKey])
-	if err != nil {
-		return fmt.Errorf("reading the serving certificate: %w", err)
+// report says whether the API server can call this replica, and what it waits for.
+func (c *Certificates) report(ctx context.Context, o observed, s step) {
+	c.trusted.Store(o.isTrusted(c.serving.Load()))
+	if before := c.reason.Swap(&s.reason); s.reason != "" && (before == nil || *before != s.reason) {
+		ctrl.LoggerFrom(ctx).Info("Waiting with the webhook's certificate", "reason", s.reason)
 	}
-	c.serving.Store(&pair)
-	c.trusted.Store(true)
-	return nil
 }
 
 // errNoCertificate is the answer to connections before the first certificate.
@@ -178,39 +268,21 @@ func (c *Certificates) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, e
 
 // Ready returns why the API server could not call this replica, nil when it can.
 func (c *Certificates) Ready() error {
-	pair := c.serving.Load()
-	switch {
+	switch pair := c.serving.Load(); {
 	case pair == nil:
-		return errNoCertificate
+		return c.because(errNoCertificate)
+	case c.Clock.Now().After(pair.Leaf.NotAfter):
+		return c.because(errors.New("the serving certificate has expired"))
 	case !c.trusted.Load():
-		return errors.New("the webhook configuration does not trust the certificate yet, or does not exist")
-	case pair.Leaf != nil && c.Clock.Now().After(pair.Leaf.NotAfter):
-		return errors.New("the serving certificate has expired")
+		return c.because(errors.New("the webhook configurations do not trust the certificate, or do not exist"))
 	default:
 		return nil
 	}
 }
 
-// SetupWithManager registers the reconciler in every replica.
-func (c *Certificates) SetupWithManager(mgr ctrl.Manager) error {
-	request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: c.Namespace, Name: SecretName}}
-	same := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
-		return []reconcile.Request{request}
-	})
-	// Nothing may exist yet, so nothing may call: the first request comes from here.
-	first := source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-		queue.Add(request)
-		return nil
-	})
-	err := ctrl.NewControllerManagedBy(mgr).
-		Named("webhook-certificates").
-		Watches(&corev1.Secret{}, same).
-		Watches(&admissionv1.MutatingWebhookConfiguration{}, same).
-		WatchesRawSource(first).
-		WithOptions(controller.Options{NeedLeaderElection: ptr.To(false)}).
-		Complete(c)
-	if err != nil {
-		return fmt.Errorf("setting up the webhook's certificates: %w", err)
+func (c *Certificates) because(err error) error {
+	if reason := c.reason.Load(); reason != nil && *reason != "" {
+		return fmt.Errorf("%w: %s", err, *reason)
 	}
-	return nil
+	return err
 }

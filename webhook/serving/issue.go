@@ -1,11 +1,11 @@
 package serving
 
 import (
-	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/open-policy-agent/cert-controller/pkg/rotator"
@@ -14,10 +14,10 @@ import (
 	"github.com/podkeep/podkeep/webhook/registration"
 )
 
-// Keys of the Secret; those of cert-controller.
+// Keys of the Secrets; those of cert-controller and of cert-manager.
 const (
-	// keyAuthority is the certificate of the authority, and after it those of
-	// earlier authorities that are still valid.
+	// keyAuthority is the certificate of the authority, and after it those of others
+	// that are or may be in use.
 	keyAuthority = "ca.crt"
 
 	keyAuthorityKey   = "ca.key"
@@ -25,17 +25,13 @@ const (
 	keyCertificateKey = corev1.TLSPrivateKeyKey
 )
 
-const (
-	authorityLifetime   = 10 * 365 * 24 * time.Hour
-	certificateLifetime = 365 * 24 * time.Hour
+// clockSkew is how much earlier than now certificates begin, for machines whose
+// clocks are behind.
+const clockSkew = time.Hour
 
-	// clockSkew is how much earlier than now certificates begin, for machines whose
-	// clocks are behind.
-	clockSkew = time.Hour
-)
-
-// dnsNames are the names under which the API server calls the Service.
-func dnsNames(namespace string) []string {
+// DNSNames are the names under which the API server calls the Service of the
+// install in namespace; the first is the one it uses.
+func DNSNames(namespace string) []string {
 	short := registration.ServiceName + "." + namespace + ".svc"
 	return []string{short, short + ".cluster.local"}
 }
@@ -44,7 +40,7 @@ func dnsNames(namespace string) []string {
 func newCertificates(o observed, a action) (map[string][]byte, error) {
 	usages := serverUsages()
 	maker := &rotator.CertRotator{
-		CAName: authorityName, CAOrganization: "podkeep",
+		CAName: authorityName, CAOrganization: authorityOrganization,
 		DNSName: o.dnsNames[0], ExtraDNSNames: o.dnsNames[1:], ExtKeyUsages: &usages,
 	}
 	begin := o.now.Add(-clockSkew)
@@ -52,7 +48,7 @@ func newCertificates(o observed, a action) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	certificate, key, err := maker.CreateCertPEM(authority, begin, o.now.Add(certificateLifetime))
+	certificate, key, err := maker.CreateCertPEM(authority, begin, o.now.Add(o.lifetimes.Certificate))
 	if err != nil {
 		return nil, fmt.Errorf("issuing the serving certificate: %w", err)
 	}
@@ -65,57 +61,61 @@ func newCertificates(o observed, a action) (map[string][]byte, error) {
 }
 
 // authorityFor returns the authority that issues and what the API server has to
-// trust: a new one, with those of before that are still valid, or the one that is
-// there.
+// trust: a new one, with all that are trusted so far, or the one that is there.
 func authorityFor(o observed, a action, maker *rotator.CertRotator) (*rotator.KeyPairArtifacts, []byte, error) {
 	if a == actRenewCertificate {
-		authority, err := readAuthority(o.secret)
+		authority, err := readAuthority(o.own)
 		if err != nil {
 			return nil, nil, err
 		}
-		return authority, o.secret.Data[keyAuthority], nil
+		return authority, o.own.Data[keyAuthority], nil
 	}
-	authority, err := maker.CreateCACert(o.now.Add(-clockSkew), o.now.Add(authorityLifetime))
+	authority, err := maker.CreateCACert(o.now.Add(-clockSkew), o.now.Add(o.lifetimes.Authority))
 	if err != nil {
 		return nil, nil, fmt.Errorf("making an authority: %w", err)
 	}
-	bundle := bytes.Clone(authority.CertPEM)
-	if o.secret != nil {
-		bundle = append(bundle, stillValid(o.secret.Data[keyAuthority], o.now)...)
+	return authority, joined(o.now, authority.CertPEM, o.trusted()), nil
+}
+
+// withAuthority returns the data of the Secret with cert-manager's authority added.
+// It comes last: the first is the one whose key is there.
+func withAuthority(o observed) map[string][]byte {
+	data := map[string][]byte{}
+	if o.own != nil {
+		data = maps.Clone(o.own.Data)
 	}
-	return authority, bundle, nil
+	data[keyAuthority] = joined(o.now, o.trusted(), o.issued.Data[keyAuthority])
+	return data
+}
+
+// trusted returns all authorities that replicas may serve with: those in the Secret
+// and, should somebody have removed it, those in the configurations.
+func (o observed) trusted() []byte {
+	var bundles [][]byte
+	if o.own != nil {
+		bundles = append(bundles, o.own.Data[keyAuthority])
+	}
+	for _, c := range o.configurations {
+		for _, bundle := range caBundles(c) {
+			bundles = append(bundles, *bundle)
+		}
+	}
+	return joined(o.now, bundles...)
 }
 
 // readAuthority reads the first authority of the Secret with its key.
 func readAuthority(secret *corev1.Secret) (*rotator.KeyPairArtifacts, error) {
-	certificate, _ := pem.Decode(secret.Data[keyAuthority])
+	certificates := certificatesOf(secret.Data[keyAuthority])
 	key, _ := pem.Decode(secret.Data[keyAuthorityKey])
-	if certificate == nil || key == nil {
+	if len(certificates) == 0 || key == nil {
 		return nil, errors.New("the authority in the secret is no PEM")
-	}
-	parsed, err := x509.ParseCertificate(certificate.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("parsing the authority: %w", err)
 	}
 	parsedKey, err := x509.ParsePKCS1PrivateKey(key.Bytes)
 	if err != nil {
 		return nil, fmt.Errorf("parsing the key of the authority: %w", err)
 	}
 	return &rotator.KeyPairArtifacts{
-		Cert: parsed, Key: parsedKey,
+		Cert: certificates[0], Key: parsedKey,
 		CertPEM: secret.Data[keyAuthority], KeyPEM: secret.Data[keyAuthorityKey],
 	}, nil
-}
-
-// stillValid returns the certificates of a bundle that are valid at now. What is
-// no certificate is dropped.
-func stillValid(bundle []byte, now time.Time) []byte {
-	var valid []byte
-	for block, rest := pem.Decode(bundle); block != nil; block, rest = pem.Decode(rest) {
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err == nil && !now.Before(c.NotBefore) && now.Before(c.NotAfter) {
-			valid = append(valid, pem.EncodeToMemory(block)...)
-		}
-	}
-	return valid
 }

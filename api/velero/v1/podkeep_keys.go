@@ -102,8 +102,31 @@ const (
 	ScheduleUIDAnnotation = "podkeep.io/schedule-uid"
 
 	// ConfigLabel marks a ConfigMap that podkeep reads, so that it can be checked
-	// when it is written.
+	// when it is written. Its values are the Config… constants.
 	ConfigLabel = "podkeep.io/config"
+)
+
+// Values of ConfigLabel: what a ConfigMap is for. ConfigMaps that can be told by
+// other labels, by the name in a component's arguments or by their content need no
+// label.
+const (
+	// ConfigNodeAgent has the settings of the node agents.
+	ConfigNodeAgent = "node-agent"
+
+	// ConfigBackupRepository has the configuration of new repositories.
+	ConfigBackupRepository = "backup-repository"
+
+	// ConfigMaintenanceJobs has the settings of maintenance Jobs.
+	ConfigMaintenanceJobs = "repo-maintenance-job"
+
+	// ConfigResourcePolicy has volume policies and an include/exclude policy.
+	ConfigResourcePolicy = "resource-policy"
+
+	// ConfigResourceModifier has changes that a restore makes to objects.
+	ConfigResourceModifier = "resource-modifier"
+
+	// ConfigUnchecked is not to be checked, whatever it looks like.
+	ConfigUnchecked = "none"
 )
 
 // Keys of podkeep that the sync of backups writes.
@@ -166,3 +189,6 @@ const (
 	// must be, also when its Backup is deleted in the middle.
 	HooksFinalizer = "podkeep.io/post-hooks"
 )
+
+// OwnPrefix is what all keys of podkeep begin with; the others are Velero's.
+const OwnPrefix = "podkeep.io/"
