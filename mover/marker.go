@@ -16,6 +16,9 @@ const markerDir = ".velero"
 const (
 	markerDirMode  = 0o755
 	markerFileMode = 0o644
+
+	// writers are the bits that let a group and others write.
+	writers = 0o022
 )
 
 // clearMarkers removes what an earlier restore left. os.Root does not leave the
@@ -41,7 +44,7 @@ func writeMarker(volume *volumeRoot, restoreUID string) error {
 		return fmt.Errorf("writing marker: %w", err)
 	}
 	defer func() { _ = unix.Close(dir) }()
-	if err := unix.Fchmod(dir, markerDirMode); err != nil { // whatever the umask is
+	if err := shareMarkers(volume, dir); err != nil {
 		return fmt.Errorf("writing marker: %w", volume.failed("chmod", markerDir, err))
 	}
 	name := join(markerDir, restoreUID)
@@ -54,4 +57,16 @@ func writeMarker(volume *volumeRoot, restoreUID string) error {
 		return fmt.Errorf("writing marker: %w", volume.failed("fsync", name, err))
 	}
 	return nil
+}
+
+// shareMarkers lets those who may write in the volume's root remove the markers:
+// the gate has the user of the application and its groups, and is not root. A
+// storage that gives root no right to do so keeps the markers; the gate says it.
+func shareMarkers(volume *volumeRoot, dir int) error {
+	var root unix.Stat_t
+	if err := unix.Fstat(volume.fd, &root); err != nil {
+		return err
+	}
+	_ = unix.Fchown(dir, int(root.Uid), int(root.Gid))
+	return unix.Fchmod(dir, markerDirMode|root.Mode&writers) // whatever the umask is
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/kopia/kopia/repo/blob/filesystem"
@@ -329,4 +330,44 @@ func TestLastLineEqualsTerminationMessage(t *testing.T) {
 	g.Expect(last.Type).To(Equal(wire.MessageResult))
 	g.Expect(*last.Result).To(Equal(kept))
 	g.Expect(kept).To(Equal(report.Result))
+}
+
+// TestMarkerCanBeRemovedByWhoWritesInTheVolume is about gates that are not root.
+func TestMarkerCanBeRemovedByWhoWritesInTheVolume(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root gives folders away")
+	}
+	tests := map[string]struct {
+		mode os.FileMode
+		want os.FileMode
+	}{
+		"a volume of a group":    {mode: 0o770 | os.ModeSetgid, want: 0o775},
+		"a volume of its owner":  {mode: 0o700, want: 0o755},
+		"a volume of all people": {mode: 0o777, want: 0o777},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+			r := newRepository(t)
+			source, target := t.TempDir(), t.TempDir()
+			movertest.WriteFile(t, source, "file", "content")
+			g.Expect(os.Chown(source, 4242, 4343)).To(Succeed())
+			g.Expect(os.Chmod(source, tc.mode)).To(Succeed())
+			made := movertest.Run(t, movertest.BackupTask(r, source))
+			g.Expect(made.ExitCode).To(Equal(wire.ExitOK))
+
+			report := movertest.Run(t, movertest.RestoreTask(r, made.Result.SnapshotID, target))
+
+			g.Expect(report.ExitCode).To(Equal(wire.ExitOK))
+			info, err := os.Stat(filepath.Dir(movertest.Marker(target)))
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(info.Mode().Perm()).To(Equal(tc.want))
+			owner, ok := info.Sys().(*syscall.Stat_t)
+			g.Expect(ok).To(BeTrue())
+			g.Expect(owner.Uid).To(BeEquivalentTo(4242))
+			g.Expect(owner.Gid).To(BeEquivalentTo(4343))
+		})
+	}
 }

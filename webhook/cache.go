@@ -2,9 +2,11 @@ package webhook
 
 import (
 	"maps"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,7 +28,7 @@ func CacheOptions(installNamespace string) cache.Options {
 			&corev1.ConfigMap{}:             {Namespaces: here, Label: gateconfig.Selector(), Transform: slim},
 			&corev1.PersistentVolumeClaim{}: {Transform: slimClaim},
 			&corev1.PersistentVolume{}:      {Transform: slimVolume},
-			namespaceMetadata():             {Transform: slim},
+			namespaceMetadata():             {Transform: newNamespaceSlimmer()},
 		},
 	}
 	maps.Copy(options.ByObject, serving.CacheOptions(installNamespace))
@@ -54,6 +56,34 @@ func slim(in any) (any, error) {
 		o.SetAnnotations(nil)
 	}
 	return in, nil
+}
+
+// newNamespaceSlimmer returns a transform that keeps of a namespace its name and
+// podkeep's labels. Namespaces with the same policy share one map of labels: caches
+// hand out copies.
+func newNamespaceSlimmer() toolscache.TransformFunc {
+	policies := map[string]map[string]string{}
+	for _, p := range []string{velerov1.FSBackupOptIn, velerov1.FSBackupOptOut, velerov1.FSBackupOff} {
+		policies[p] = map[string]string{velerov1.FSBackupLabel: p}
+	}
+	return func(in any) (any, error) {
+		n, ok := in.(*metav1.PartialObjectMetadata)
+		if !ok {
+			return slim(in)
+		}
+		labels := map[string]string{}
+		for key, value := range n.Labels {
+			if strings.HasPrefix(key, velerov1.OwnPrefix) {
+				labels[strings.Clone(key)] = strings.Clone(value)
+			}
+		}
+		if shared, ok := policies[labels[velerov1.FSBackupLabel]]; ok && len(labels) == 1 {
+			labels = shared
+		}
+		n.TypeMeta = namespaceMetadata().TypeMeta
+		n.ObjectMeta = metav1.ObjectMeta{Name: n.Name, ResourceVersion: n.ResourceVersion, Labels: labels}
+		return n, nil
+	}
 }
 
 func slimRestore(in any) (any, error) {

@@ -37,6 +37,43 @@ func TestCachedObjectsKeepWhatDecisionsNeed(t *testing.T) {
 	g.Expect(slimPodVolumeRestore(pvr)).To(Equal(volumeRestore("uid", velerov1.PodVolumeRestorePhaseInProgress)))
 }
 
+func TestCachedNamespacesKeepPodkeepsLabels(t *testing.T) {
+	t.Parallel()
+	slimNamespace := newNamespaceSlimmer()
+	tests := map[string]struct{ labels, want map[string]string }{
+		"no labels": {want: map[string]string{}},
+		"a policy": {
+			labels: map[string]string{velerov1.FSBackupLabel: velerov1.FSBackupOptOut, "team": "a"},
+			want:   map[string]string{velerov1.FSBackupLabel: velerov1.FSBackupOptOut},
+		},
+		"a policy that does not exist": {
+			labels: map[string]string{velerov1.FSBackupLabel: "always"},
+			want:   map[string]string{velerov1.FSBackupLabel: "always"},
+		},
+		"a policy while a restore runs": {
+			labels: map[string]string{velerov1.FSBackupLabel: velerov1.FSBackupOff, velerov1.RestoringLabel: "r"},
+			want:   map[string]string{velerov1.FSBackupLabel: velerov1.FSBackupOff, velerov1.RestoringLabel: "r"},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+			n := namespaceMetadata()
+			n.Name, n.UID, n.ResourceVersion, n.Labels = "shop", "uid", "7", tc.labels
+			n.ManagedFields = []metav1.ManagedFieldsEntry{{}}
+			n.Annotations = map[string]string{"a": "b"}
+			want := namespaceMetadata()
+			want.Name, want.ResourceVersion, want.Labels = "shop", "7", tc.want
+
+			got, err := slimNamespace(n)
+
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(got).To(Equal(want))
+		})
+	}
+}
+
 func TestCacheHasNoPods(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)

@@ -2,7 +2,8 @@
 //
 // It measures whole journeys on the test cluster, the data path of a mover
 // beside plain kopia on the same data and storage, the idle memory of the
-// components, the restore gate, and many objects, nodes and volumes.
+// components, the restore gate, admission under load, and many objects, nodes and
+// volumes.
 // docs/benchmarks.md says how and why.
 //
 // A missed budget is printed and is no failure: machines differ. The exit code

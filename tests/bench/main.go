@@ -23,7 +23,9 @@ const (
 	sectionMemory   = "memory" // after the journeys: memory of components that have worked
 	sectionData     = "data"
 	sectionGate     = "gate"
-	sectionScale    = "scale" // last: the cluster needs a while to rest from it
+	sectionScale    = "scale" // late: the cluster needs a while to rest from it
+
+	sectionAdmission = "admission"
 )
 
 // settings are the flags.
@@ -38,6 +40,8 @@ type settings struct {
 	objects  []int // numbers of objects to back up
 	volumes  []int // numbers of volumes on fake nodes
 	nodes    int   // number of fake nodes
+
+	admission admissionRates
 
 	kubeconfig string
 }
@@ -61,7 +65,7 @@ func parseFlags(args []string) (settings, error) {
 	if scratch == "" {
 		scratch = "/var/tmp" // a disk, also where /tmp is memory
 	}
-	all := []string{sectionJourneys, sectionMemory, sectionData, sectionGate, sectionScale}
+	all := []string{sectionJourneys, sectionMemory, sectionData, sectionGate, sectionAdmission, sectionScale}
 
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := f.String("only", strings.Join(all, ","), "sections to measure, comma separated")
@@ -74,6 +78,7 @@ func parseFlags(args []string) (settings, error) {
 	objects := f.String("objects", "2000,20000", "numbers of objects to back up, the smallest first")
 	volumes := f.String("volumes", "1000,10000", "numbers of volumes on fake nodes, the smallest first")
 	f.IntVar(&s.nodes, "nodes", 2000, "number of fake nodes")
+	s.admission.bind(f)
 	if err := f.Parse(args); err != nil {
 		return s, err
 	}
@@ -130,6 +135,7 @@ func (b *bench) measure(ctx context.Context) error {
 		{sectionMemory, b.measureMemory},
 		{sectionData, b.measureData},
 		{sectionGate, b.measureGate},
+		{sectionAdmission, b.measureAdmission},
 		{sectionScale, b.measureScale},
 	}
 	var failed []error

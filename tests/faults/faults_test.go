@@ -146,27 +146,6 @@ func TestComponentKilledDuringRestore(t *testing.T) {
 	}
 }
 
-func TestWebhookDownDuringRestore(t *testing.T) {
-	c := suite.Connect(t)
-	g := NewWithT(t)
-	a := newBigApp(t, c)
-	b := c.RunBackup(t, suite.NewBackup(a.namespace))
-	g.Expect(b.Status.Phase).To(Equal(velerov1.BackupPhaseCompleted), "%+v", b.Status)
-	c.Scale(t, suite.Namespace, "podkeep-webhook", 0)
-	t.Cleanup(func() { c.Scale(t, suite.Namespace, "podkeep-webhook", 2) })
-
-	r, target := a.restoreCopy(t, c, b)
-
-	g.Eventually(func(g Gomega) {
-		g.Expect(c.Client.Get(t.Context(), client.ObjectKeyFromObject(r), r)).To(Succeed())
-		g.Expect(r.Status.Conditions).To(ContainElement(HaveField("Reason", velerov1.ReasonWebhookUnavailable)))
-	}, suite.Long).Should(Succeed(), "the restore says what it waits for")
-	c.Scale(t, suite.Namespace, "podkeep-webhook", 2)
-	c.FinishedRestore(t, r)
-	g.Expect(r.Status.Phase).To(Equal(velerov1.RestorePhaseCompleted), "%+v", r.Status)
-	a.expectRestored(t, c, target)
-}
-
 func TestVolumeFolderGone(t *testing.T) {
 	c := suite.Connect(t)
 	g := NewWithT(t)

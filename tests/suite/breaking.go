@@ -12,7 +12,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Scale sets the number of pods of a Deployment and waits until it is so.
+// Scale sets the number of pods of a Deployment and waits until it is so, and those
+// that end have ended: until then they may still answer.
 func (c *Cluster) Scale(t *testing.T, ns, name string, replicas int32) {
 	t.Helper()
 	g := NewWithT(t)
@@ -30,6 +31,9 @@ func (c *Cluster) Scale(t *testing.T, ns, name string, replicas int32) {
 		g.Expect(d.Status.ObservedGeneration).To(Equal(d.Generation))
 		g.Expect(d.Status.Replicas).To(Equal(replicas))
 		g.Expect(d.Status.ReadyReplicas).To(Equal(replicas))
+		pods := &corev1.PodList{}
+		g.Expect(c.Client.List(ctx, pods, client.InNamespace(ns), client.MatchingLabels(d.Spec.Selector.MatchLabels))).To(Succeed())
+		g.Expect(pods.Items).To(HaveLen(int(replicas)))
 	}, Long, tick).Should(Succeed())
 }
 

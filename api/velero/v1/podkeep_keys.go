@@ -151,3 +151,6 @@ const (
 	// must be, also when its Backup is deleted in the middle.
 	HooksFinalizer = "podkeep.io/post-hooks"
 )
+
+// OwnPrefix is what all keys of podkeep begin with; the others are Velero's.
+const OwnPrefix = "podkeep.io/"
