@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/gomega"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -134,8 +135,7 @@ func TestCertManagerIsLeftClean(t *testing.T) {
 
 	out, err := c.Podkeep(namespace, "uninstall", "--confirm")
 	g.Expect(err).NotTo(HaveOccurred(), out)
-	g.Expect(client.IgnoreNotFound(c.Client.Get(t.Context(), client.ObjectKeyFromObject(u), u))).To(Succeed())
-	g.Expect(u.GetResourceVersion()).To(BeEmpty(), "the Certificate is gone")
+	g.Expect(apierrors.IsNotFound(c.Client.Get(t.Context(), client.ObjectKeyFromObject(u), u))).To(BeTrue(), "the Certificate is gone")
 }
 
 func secret(t *testing.T, c *suite.Cluster, name string) *corev1.Secret {

@@ -170,8 +170,8 @@ func (c *Cluster) webhookAuthorities(ctx context.Context) ([]byte, error) {
 	return cfg.Webhooks[0].ClientConfig.CABundle, nil
 }
 
-// Served are the certificates that the replicas of the webhook serve with, of pods
-// that stay.
+// Served are the certificates that the replicas of the webhook serve with, of those
+// that are ready and stay.
 func (c *Cluster) Served(t *testing.T) []*x509.Certificate {
 	t.Helper()
 	g := NewWithT(t)
@@ -179,7 +179,7 @@ func (c *Cluster) Served(t *testing.T) []*x509.Certificate {
 	g.Expect(c.Client.List(t.Context(), pods, client.InNamespace(Namespace), client.MatchingLabels{"deploy": "podkeep-webhook"})).To(Succeed())
 	var served []*x509.Certificate
 	for _, p := range pods.Items {
-		if p.DeletionTimestamp.IsZero() {
+		if p.DeletionTimestamp.IsZero() && isReady(p) {
 			// Whether it is trusted is asked elsewhere.
 			leaf, err := handshake(t.Context(), p, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // see above
 			g.Expect(err).NotTo(HaveOccurred())
