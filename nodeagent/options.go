@@ -11,9 +11,9 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/podkeep/podkeep/internal/nodeagentconfig"
 	"github.com/podkeep/podkeep/nodeagent/movement"
 	"github.com/podkeep/podkeep/nodeagent/moverpod"
-	"github.com/podkeep/podkeep/nodeagent/settings"
 )
 
 // Identity is what a node agent is told by its flags.
@@ -78,8 +78,8 @@ func ReadOptions(ctx context.Context, r client.Reader, id Identity) (Options, []
 
 // readSettings reads the ConfigMap for this node. A priority class that does not
 // exist is left out, as in Velero: with it, no mover could be made.
-func readSettings(ctx context.Context, r client.Reader, id Identity) (settings.Settings, []string, error) {
-	s := settings.Defaults()
+func readSettings(ctx context.Context, r client.Reader, id Identity) (nodeagentconfig.Settings, []string, error) {
+	s := nodeagentconfig.Defaults()
 	if id.ConfigMap == "" {
 		return s, nil, nil
 	}
@@ -90,7 +90,7 @@ func readSettings(ctx context.Context, r client.Reader, id Identity) (settings.S
 	if err := r.Get(ctx, client.ObjectKey{Name: id.Node}, node); err != nil {
 		return s, nil, fmt.Errorf("getting node %s: %w", id.Node, err)
 	}
-	s, warnings, err := settings.Parse(configMap.Data, node.Labels)
+	s, warnings, err := nodeagentconfig.Parse(configMap.Data, node.Labels)
 	if err != nil {
 		return s, nil, fmt.Errorf("reading ConfigMap %s: %w", id.ConfigMap, err)
 	}

@@ -20,12 +20,12 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/podkeep/podkeep/internal/nodeagentconfig"
 	"github.com/podkeep/podkeep/nodeagent/backup"
 	"github.com/podkeep/podkeep/nodeagent/movement"
 	"github.com/podkeep/podkeep/nodeagent/moverlog"
 	"github.com/podkeep/podkeep/nodeagent/moverpod"
 	"github.com/podkeep/podkeep/nodeagent/restore"
-	"github.com/podkeep/podkeep/nodeagent/settings"
 	"github.com/podkeep/podkeep/nodeagent/slots"
 )
 
@@ -47,7 +47,7 @@ type Options struct {
 	Template moverpod.Template
 
 	// Settings is the node agent's ConfigMap.
-	Settings settings.Settings
+	Settings nodeagentconfig.Settings
 
 	// Limits bound how long things may take; movement.DefaultLimits has Velero's
 	// prepare timeout.

@@ -104,11 +104,18 @@ func slimPodVolumeRestore(in any) (any, error) {
 
 func slimClaim(in any) (any, error) {
 	if c, ok := in.(*corev1.PersistentVolumeClaim); ok {
+		wish, asks := c.Annotations[velerov1.ClaimFSBackupAnnotation]
 		c.Labels = nil
 		c.Spec = corev1.PersistentVolumeClaimSpec{VolumeName: c.Spec.VolumeName, VolumeMode: c.Spec.VolumeMode}
 		c.Status = corev1.PersistentVolumeClaimStatus{}
+		if _, err := slim(c); err != nil {
+			return nil, err
+		}
+		if asks {
+			c.Annotations = map[string]string{velerov1.ClaimFSBackupAnnotation: wish}
+		}
 	}
-	return slim(in)
+	return in, nil
 }
 
 func slimVolume(in any) (any, error) {

@@ -17,8 +17,10 @@ func TestCachedObjectsKeepWhatDecisionsNeed(t *testing.T) {
 	claim := claimOf("shop", "data", "uid")
 	claim.ManagedFields = []metav1.ManagedFieldsEntry{{}}
 	claim.Labels = map[string]string{"a": "b"}
+	claim.Annotations = map[string]string{"a": "b", velerov1.ClaimFSBackupAnnotation: velerov1.ClaimInclude}
 	claim.Spec = corev1.PersistentVolumeClaimSpec{VolumeName: "pv", VolumeMode: &mode, AccessModes: []corev1.PersistentVolumeAccessMode{"x"}}
 	wantClaim := claimOf("shop", "data", "uid")
+	wantClaim.Annotations = map[string]string{velerov1.ClaimFSBackupAnnotation: velerov1.ClaimInclude}
 	wantClaim.Spec = corev1.PersistentVolumeClaimSpec{VolumeName: "pv", VolumeMode: &mode}
 
 	volume := &corev1.PersistentVolume{}

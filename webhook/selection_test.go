@@ -64,16 +64,6 @@ func TestDecideStamp(t *testing.T) {
 	}
 }
 
-func TestEveryImpossibleReasonHasARemedy(t *testing.T) {
-	t.Parallel()
-
-	for _, r := range []selection.Reason{
-		selection.ReasonManagedByKubernetes, selection.ReasonHostPathUnsupported, selection.ReasonBlockVolume, selection.ReasonNotMounted,
-	} {
-		NewWithT(t).Expect(remedies).To(HaveKey(r))
-	}
-}
-
 func TestSelectionGathersTheFacts(t *testing.T) {
 	t.Parallel()
 	claim := claimOf("shop", "data", "claim-uid")

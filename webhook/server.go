@@ -1,12 +1,15 @@
 // Package webhook is the admission transport of podkeep: it decodes a request,
 // gathers facts from caches, lets a pure function decide and answers with a patch.
 //
-// Three webhooks: selection stamps on pods which of their volumes are backed up,
+// Three webhooks mutate: selection stamps on pods which of their volumes are backed up,
 // gate makes restored pods wait for their data, guard keeps other pods off claims
 // that are being restored. What they decide is in selection.go, gate.go and
 // guard.go as one function each, and in docs/webhook.md as one table each. What a
 // pod looks like afterwards is decided by package injector, and which pods come
 // here at all by package registration.
+//
+// Three more only look: at podkeep's ConfigMaps, at its objects, and at what authors
+// of pods and workloads should know. What they say is decided by package validation.
 //
 // It only ever mutates pods, at CREATE, and their stamp at UPDATE; it writes
 // nothing but events on ConfigMaps and, in package serving, its own certificates.
@@ -24,10 +27,12 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	crmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	crwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/podkeep/podkeep/internal/configmaps"
 	"github.com/podkeep/podkeep/webhook/registration"
 	"github.com/podkeep/podkeep/webhook/serving"
 )
@@ -50,6 +55,10 @@ type Server struct {
 	// DefaultGateImage is the image of the gate when no ConfigMap names one: that
 	// of podkeep itself.
 	DefaultGateImage string
+
+	// ConfigMaps are the ConfigMaps that other components are told to read, so that
+	// they are checked when they are written.
+	ConfigMaps configmaps.Names
 
 	// Port is the port to serve at. 0 means DefaultPort.
 	Port int
@@ -149,7 +158,7 @@ func (s *Server) newServer(certificates *serving.Certificates) crwebhook.Server 
 	})
 }
 
-// register serves the three webhooks.
+// register serves the webhooks.
 func (s *Server) register(server crwebhook.Server, mgr ctrl.Manager) error {
 	m, err := newMetrics(s.Metrics)
 	if err != nil {
@@ -165,7 +174,20 @@ func (s *Server) register(server crwebhook.Server, mgr ctrl.Manager) error {
 		h := &handler{name: metricNames[path], judge: j, metrics: m}
 		server.Register(path, s.serve(h.name, m, &admission.Webhook{Handler: h, LogConstructor: logConstructor}))
 	}
+	for path, v := range s.validators(cached) {
+		v.name, v.metrics = metricNames[path], m
+		server.Register(path, s.serve(v.name, m, &admission.Webhook{Handler: v, LogConstructor: logConstructor}))
+	}
 	return nil
+}
+
+// validators are what answers for the validating configuration, by path.
+func (s *Server) validators(cached client.Reader) map[string]*validator {
+	return map[string]*validator{
+		registration.ValidateConfigMapsPath: {judge: (&configMapValidator{cache: cached, namespace: s.Namespace, names: s.ConfigMaps}).judge},
+		registration.ValidateResourcesPath:  {judge: (&resourceValidator{namespace: s.Namespace}).judge},
+		registration.WarningsPath:           {judge: (&authorAdviser{cache: cached, serverDefault: s.ServerDefault}).judge},
+	}
 }
 
 // metricNames are the values of the label "webhook", by path.
@@ -173,6 +195,10 @@ var metricNames = map[string]string{
 	registration.SelectionPath: "selection",
 	registration.GatePath:      "gate",
 	registration.GuardPath:     "guard",
+
+	registration.ValidateConfigMapsPath: "configmaps",
+	registration.ValidateResourcesPath:  "resources",
+	registration.WarningsPath:           "authors",
 }
 
 // cacheStarter fills the caches that the handlers read, so that the first

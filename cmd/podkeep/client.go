@@ -23,9 +23,11 @@ import (
 	"github.com/podkeep/podkeep/config/install"
 )
 
-// Exit codes of commands that wait, besides exitOK and exitFailed.
+// Exit codes of single commands, most of them of those that wait, besides exitOK and
+// exitFailed.
 const (
 	exitPartiallyFailed = 2
+	exitUnprotected     = 3   // of podkeep coverage
 	exitInterrupted     = 130 // as a shell reports a command that Ctrl-C has ended
 )
 
@@ -36,6 +38,8 @@ type session struct {
 	api       func() (apiServer, error)
 	podLog    func(context.Context, podLogRequest) (io.ReadCloser, error)
 	namespace func() (string, error)
+	home      func() (string, error) // the install namespace when no flag names it
+	current   func() (string, error) // the namespace of the kubeconfig's context
 	clock     clock.WithTickerAndDelayedExecution
 	terminal  func(io.Writer) *terminal // nil when the writer is none
 	config    clientConfig
@@ -48,6 +52,8 @@ func newClient(f *factory, program string) *session {
 	s := &session{
 		program:   program,
 		namespace: f.Namespace,
+		home:      f.configuredNamespace,
+		current:   f.contextNamespace,
 		api:       f.apiServer,
 		podLog:    f.podLog,
 		clock:     clock.RealClock{},
@@ -65,7 +71,7 @@ func newClient(f *factory, program string) *session {
 
 func (s *session) commands() []*cobra.Command {
 	commands := append(nounCommands(s), verbCommands(s)...)
-	commands = append(commands, newPluginCommand(s), newVersionCommand(s), newDebugCommand(s), newClientCommand(s), newCompletionCommand(s))
+	commands = append(commands, newPluginCommand(s), newVersionCommand(s), newExplainCommand(s), newCoverageCommand(s), newDebugCommand(s), newClientCommand(s), newCompletionCommand(s))
 	for _, c := range commands {
 		c.GroupID = groupClient
 		setUsageErrors(c)

@@ -52,6 +52,8 @@ func newSession(c client.WithWatch) *session {
 		program:   programName,
 		connect:   func() (client.WithWatch, error) { return c, nil },
 		namespace: func() (string, error) { return "velero", nil },
+		home:      func() (string, error) { return "velero", nil },
+		current:   func() (string, error) { return "default", nil },
 		clock:     clock.RealClock{},
 		terminal:  func(io.Writer) *terminal { return nil },
 		api:       func() (apiServer, error) { return apiServer{}, errors.New("no plain requests in this test") },

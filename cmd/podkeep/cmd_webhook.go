@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/podkeep/podkeep/internal/configmaps"
 	"github.com/podkeep/podkeep/webhook"
 	"github.com/podkeep/podkeep/webhook/serving"
 )
@@ -16,6 +17,7 @@ type webhookFlags struct {
 	defaultToFSB bool
 	port         int
 	certDir      string
+	configMaps   configmaps.Names
 	drainTime    time.Duration
 	issuer       string
 	lifetimes    serving.Lifetimes
@@ -35,6 +37,9 @@ func newWebhookCommand(env func(string) string) *cobra.Command {
 	fs.StringVar(&flags.gateImage, "gate-image", "", "image of restore-wait, when no ConfigMap names one")
 	fs.BoolVar(&flags.defaultToFSB, "default-volumes-to-fs-backup", false, "the server's flag of the same name")
 	fs.IntVar(&flags.port, "port", webhook.DefaultPort, "port to serve at")
+	fs.StringVar(&flags.configMaps.NodeAgent, "node-agent-configmap", "", "the node agent's flag of the same name")
+	fs.StringVar(&flags.configMaps.Repository, "backup-repository-configmap", "", "the server's flag of the same name")
+	fs.StringVar(&flags.configMaps.MaintenanceJobs, "repo-maintenance-job-configmap", "", "the server's flag of the same name")
 	fs.StringVar(&flags.certDir, "cert-dir", "", "folder with tls.crt and tls.key (default: certificates of its own)")
 	fs.StringVar(&flags.issuer, "webhook-certs", string(serving.SelfSigned), "who makes the certificates: self-signed or cert-manager")
 	fs.DurationVar(&flags.lifetimes.Authority, "authority-lifetime", 0, "of self-signed certificates (default 10 years)")
@@ -67,7 +72,7 @@ func runWebhook(ctx context.Context, flags webhookFlags) error {
 	server := &webhook.Server{
 		Namespace: flags.namespace, ServerDefault: flags.defaultToFSB, DefaultGateImage: flags.gateImage,
 		Port: flags.port, CertDir: flags.certDir, DrainTime: flags.drainTime,
-		CertificateIssuer: issuer, CertificateLifetimes: flags.lifetimes,
+		CertificateIssuer: issuer, CertificateLifetimes: flags.lifetimes, ConfigMaps: flags.configMaps,
 	}
 	if err := server.SetupWithManager(mgr); err != nil {
 		return err

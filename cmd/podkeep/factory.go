@@ -87,6 +87,11 @@ func (f *factory) Namespace() (string, error) {
 	if f.namespace != "" {
 		return f.namespace, nil
 	}
+	return f.configuredNamespace()
+}
+
+// configuredNamespace is the install namespace when no flag names it.
+func (f *factory) configuredNamespace() (string, error) {
 	values, err := f.config.load()
 	if err != nil {
 		return "", err
@@ -119,6 +124,15 @@ func (f *factory) loader() clientcmd.ClientConfig {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = f.kubeconfig
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: f.context})
+}
+
+// contextNamespace is where kubectl looks when no flag names a namespace.
+func (f *factory) contextNamespace() (string, error) {
+	namespace, _, err := f.loader().Namespace()
+	if err != nil {
+		return "", fmt.Errorf("reading the kubeconfig: %w; name the namespace with -n", err)
+	}
+	return namespace, nil
 }
 
 // contexts are those of the kubeconfig; none when it cannot be read.

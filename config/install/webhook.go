@@ -23,6 +23,7 @@ func webhookDeployment(o Options) *appsv1.Deployment {
 		"webhook", "--default-volumes-to-fs-backup=" + strconv.FormatBool(o.DefaultVolumesToFSBackup), "--gate-image=" + o.Image,
 		"--webhook-certs=" + string(o.CertificateIssuer),
 	}
+	args = append(args, configMapArgs(o)...)
 	c := container(o, WebhookName, append(args, o.WebhookArgs...))
 	c.Ports = append(c.Ports, corev1.ContainerPort{Name: "webhook", ContainerPort: webhookPort})
 	c.Resources = resources("50m", "48Mi", "256Mi")

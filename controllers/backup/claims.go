@@ -28,6 +28,7 @@ type claim struct {
 	name      string
 	uid       types.UID
 	block     bool
+	wish      string  // its podkeep.io/fs-backup annotation
 	excluded  string  // why the claim is not in the backup, or ""
 	volume    *volume // nil when it is not bound, or the volume could not be read
 
@@ -88,6 +89,7 @@ func (c *claims) sorted() []*claim {
 func newClaim(u *unstructured.Unstructured, excluded string) *claim {
 	mode, _, _ := unstructured.NestedString(u.Object, "spec", "volumeMode")
 	c := &claim{namespace: u.GetNamespace(), name: u.GetName(), uid: u.GetUID(), block: mode == "Block", excluded: excluded}
+	c.wish = u.GetAnnotations()[velerov1.ClaimFSBackupAnnotation]
 	if name := boundVolume(u); name != "" {
 		c.volume = &volume{name: name}
 	}

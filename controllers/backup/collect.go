@@ -20,6 +20,7 @@ import (
 	"github.com/podkeep/podkeep/internal/itemlog"
 	"github.com/podkeep/podkeep/internal/layout"
 	"github.com/podkeep/podkeep/internal/outcome"
+	"github.com/podkeep/podkeep/internal/podfacts/live"
 	"github.com/podkeep/podkeep/internal/resourcepolicy"
 )
 
@@ -106,7 +107,7 @@ func (r *Reconciler) logOptions(b *velerov1.Backup) itemlog.Options {
 
 // newCollector takes over the volumes of an earlier, interrupted collection.
 func (r *Reconciler) newCollector(ctx context.Context, o observed, log *itemlog.Log, out *output) (*collector, error) {
-	policies, problems, err := r.readPolicies(ctx, o.backup)
+	policies, problems, err := live.Policies(ctx, r.Reader, o.backup.Namespace, o.backup.Spec.ResourcePolicy)
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +131,9 @@ func (r *Reconciler) newCollector(ctx context.Context, o observed, log *itemlog.
 		owners:     newOwners(l, r.Reader),
 		volumes:    newPodVolumes(r, o, l),
 		needs:      newNeeds(),
+	}
+	for _, warning := range policies.Warnings() {
+		log.Warn(itemlog.Entry{Message: "Resource policies: " + warning})
 	}
 	records, err := hooksOfBackup(ctx, r.Reader, o.backup)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/layout"
 	"github.com/podkeep/podkeep/internal/objectstore"
+	"github.com/podkeep/podkeep/internal/podfacts/live"
 )
 
 // observe reads the cluster and, when the step depends on it, object storage. It
@@ -67,7 +68,7 @@ func listVolumes(ctx context.Context, reader client.Reader, b *velerov1.Backup) 
 }
 
 func (r *Reconciler) observeProblems(ctx context.Context, o *observed) error {
-	policies, problems, err := r.readPolicies(ctx, o.backup)
+	policies, problems, err := live.Policies(ctx, r.Reader, o.backup.Namespace, o.backup.Spec.ResourcePolicy)
 	if err != nil {
 		return err
 	}

@@ -9,8 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/itemlog"
+	"github.com/podkeep/podkeep/internal/podfacts"
 	"github.com/podkeep/podkeep/internal/selection"
 	"github.com/podkeep/podkeep/internal/volumeidentity"
 )
@@ -45,13 +45,9 @@ type podFacts struct {
 
 // judge says for each volume of a pod whether its data is moved now. What
 // selection decides can become a no here: only what runs has data to read.
-func judge(f podFacts) []verdict {
-	decisions, ok := selection.FromStamp(f.pod, selection.InputsHash(f.input))
-	if !ok {
-		decisions = selection.Decide(f.input)
-	}
+func judge(f podFacts, decisions []selection.Decision) []verdict {
 	impossible := selection.Impossible(f.input, decisions)
-	listed := selection.ParseList(f.pod.Annotations[velerov1.VolumesToBackupAnnotation])
+	asked := selection.Asked(f.input)
 
 	verdicts := make([]verdict, 0, len(decisions))
 	for _, d := range decisions {
@@ -59,9 +55,8 @@ func judge(f podFacts) []verdict {
 		cl := f.claims[d.Volume]
 		switch {
 		case !d.Included:
-			asked := slices.Contains(listed, d.Volume) && d.Reason != selection.ReasonExcludedByPod
-			v.warn = asked || slices.Contains(impossible, d)
-		case !isRunning(f.pod):
+			v.warn = slices.Contains(asked, d.Volume) && !isDeliberate(d.Reason) || slices.Contains(impossible, d)
+		case !podfacts.IsRunning(f.pod):
 			v = verdict{volume: d.Volume, reason: selection.ReasonPodNotRunning, warn: true}
 		case cl != nil && cl.excluded != "":
 			v = verdict{volume: d.Volume, reason: reasonClaimExcluded}
@@ -73,9 +68,9 @@ func judge(f podFacts) []verdict {
 	return verdicts
 }
 
-// isRunning reports whether a node agent can read the volumes of the pod.
-func isRunning(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodRunning && pod.Spec.NodeName != "" && pod.DeletionTimestamp == nil
+// isDeliberate says whether people have excluded the very volume.
+func isDeliberate(r selection.Reason) bool {
+	return r == selection.ReasonExcludedByPod || r == selection.ReasonExcludedByClaim
 }
 
 // collectPods writes all pods, and has the data of their volumes moved.
@@ -131,8 +126,13 @@ func (c *collector) addPodVolumes(ctx context.Context, pod *corev1.Pod) error {
 	if err != nil {
 		return err
 	}
+	for _, w := range selection.UnknownWishes(facts.input) {
+		c.log.Warn(podEntry(pod, w.String(), nil))
+	}
+	resolved := selection.Resolve(facts.input)
+	c.logDifferences(pod, resolved)
 	cand := candidate{pod: pod, hooks: c.hooksOf(pod), claims: claimsOf(facts)}
-	for _, v := range judge(facts) {
+	for _, v := range judge(facts, resolved.Decisions) {
 		if v.take {
 			cand.takes = append(cand.takes, taking{verdict: v, claim: facts.claims[v.volume]})
 		} else {
@@ -140,6 +140,15 @@ func (c *collector) addPodVolumes(ctx context.Context, pod *corev1.Pod) error {
 		}
 	}
 	return c.addCandidate(ctx, cand)
+}
+
+// logDifferences says what the stamp of a pod, which is not what holds, would have
+// had the backup do.
+func (c *collector) logDifferences(pod *corev1.Pod, r selection.Resolution) {
+	for _, d := range r.Differences {
+		c.log.Info("Selection differs from the stamp of the pod", "namespace", pod.Namespace, "pod", pod.Name, "volume", d.Volume,
+			"stamped", d.Stamped.Verdict(), "now", d.Now.Verdict(), "why", d.Now.Reason.Rule().Means)
+	}
 }
 
 func (c *collector) podFacts(ctx context.Context, pod *corev1.Pod) (podFacts, error) {
@@ -175,7 +184,7 @@ func (c *collector) podFacts(ctx context.Context, pod *corev1.Pod) (podFacts, er
 }
 
 func claimFactsOf(cl *claim) selection.ClaimFacts {
-	return selection.ClaimFacts{Block: cl.block, HostPathPV: cl.volume != nil && cl.volume.hostPath}
+	return selection.ClaimFacts{Block: cl.block, HostPathPV: cl.volume != nil && cl.volume.hostPath, Wish: cl.wish}
 }
 
 // skip records why a volume is not taken.

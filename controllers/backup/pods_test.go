@@ -108,7 +108,7 @@ func TestJudge(t *testing.T) {
 			}}
 
 			got := map[string]verdict{}
-			for _, v := range judge(facts) {
+			for _, v := range judge(facts, selection.Resolve(facts.input).Decisions) {
 				name := v.volume
 				v.volume = ""
 				got[name] = v
@@ -130,11 +130,11 @@ func TestJudgeTakesTheStampThatFits(t *testing.T) {
 	}
 	pod.Annotations = selection.Stamp(stamped, selection.InputsHash(in))
 
-	verdicts := judge(podFacts{pod: pod, input: in})
+	verdicts := judge(podFacts{pod: pod, input: in}, selection.Resolve(in).Decisions)
 	g.Expect(verdicts[0].take).To(BeTrue())
 	g.Expect(verdicts[1].reason).To(Equal(selection.Reason("ByTheStamp")))
 
 	in.ServerDefault = true
-	verdicts = judge(podFacts{pod: pod, input: in})
+	verdicts = judge(podFacts{pod: pod, input: in}, selection.Resolve(in).Decisions)
 	g.Expect(verdicts[1].reason).To(Equal(selection.ReasonServerDefault), "a stamp of other inputs is not used")
 }

@@ -5,83 +5,15 @@ import (
 	"time"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
-	"github.com/podkeep/podkeep/internal/filter"
-	"github.com/podkeep/podkeep/internal/hooks"
+	"github.com/podkeep/podkeep/internal/backupspec"
 	"github.com/podkeep/podkeep/internal/resourcepolicy"
 )
 
-// validate says what is wrong with the spec; nil when the backup can start. Each
-// problem names its field. The location is checked apart (validateLocation), the
-// policies before (readPolicies).
+// validate says what is wrong with the spec, or asks for what podkeep cannot do; nil
+// when the backup can start. A backup that would ignore something is refused. The
+// location is checked apart (validateLocation), the policies before (live.Policies).
 func validate(b *velerov1.Backup, policies *resourcepolicy.Policies) []string {
-	filters := filter.ForBackup(&b.Spec)
-	filters.Policy = policies.Filter()
-	problems := filters.Validate()
-	problems = append(problems, validateValues(b)...)
-	problems = append(problems, hooks.ValidateBackup(b.Spec.Hooks)...)
-	return append(problems, unsupported(&b.Spec)...)
-}
-
-func validateValues(b *velerov1.Backup) []string {
-	var problems []string
-	if b.Spec.TTL.Duration < 0 {
-		problems = append(problems, fmt.Sprintf("spec.ttl: Invalid value: %q: must not be negative", b.Spec.TTL.Duration))
-	}
-	if u := b.Spec.UploaderConfig; u != nil && u.ParallelFilesUpload < 0 {
-		problems = append(problems,
-			fmt.Sprintf("spec.uploaderConfig.parallelFilesUpload: Invalid value: %d: must not be negative", u.ParallelFilesUpload))
-	}
-	if raw, ok := b.Annotations[velerov1.PodVolumeTimeoutAnnotation]; ok {
-		if d, err := time.ParseDuration(raw); err != nil || d <= 0 {
-			problems = append(problems, fmt.Sprintf("metadata.annotations[%s]: Invalid value: %q: must be a positive duration such as 4h",
-				velerov1.PodVolumeTimeoutAnnotation, raw))
-		}
-	}
-	return problems
-}
-
-// feature is a field of the spec that asks for something podkeep cannot do yet.
-// A backup that would ignore it is refused.
-type feature struct {
-	field string
-	asked func(*velerov1.BackupSpec) bool
-	what  string
-}
-
-// unsupportedFeatures are checked in this order. Values that ask for nothing
-// beyond what every backup does are fine: the Velero CLI sends some of them.
-var unsupportedFeatures = []feature{
-	{"snapshotVolumes", func(s *velerov1.BackupSpec) bool { return isTrue(s.SnapshotVolumes) }, volumeSnapshots},
-	{"volumeSnapshotLocations", func(s *velerov1.BackupSpec) bool { return len(s.VolumeSnapshotLocations) > 0 }, volumeSnapshots},
-	{"snapshotMoveData", func(s *velerov1.BackupSpec) bool { return isTrue(s.SnapshotMoveData) }, volumeSnapshots},
-	{"datamover", hasOtherDataMover, volumeSnapshots},
-	{"volumeGroupSnapshotLabelKey", hasOtherGroupKey, volumeSnapshots},
-}
-
-// volumeSnapshots is what most of unsupportedFeatures ask for.
-const volumeSnapshots = "taking volume snapshots"
-
-func unsupported(spec *velerov1.BackupSpec) []string {
-	var problems []string
-	for _, f := range unsupportedFeatures {
-		if f.asked(spec) {
-			problems = append(problems, fmt.Sprintf("spec.%s: Unsupported value: %s is not supported by this version of podkeep; remove the field",
-				f.field, f.what))
-		}
-	}
-	return problems
-}
-
-func isTrue(b *bool) bool { return b != nil && *b }
-
-// hasOtherDataMover accepts the name of Velero's own mover: it has no work when
-// no snapshot is taken.
-func hasOtherDataMover(s *velerov1.BackupSpec) bool {
-	return s.DataMover != "" && s.DataMover != "velero"
-}
-
-func hasOtherGroupKey(s *velerov1.BackupSpec) bool {
-	return s.VolumeGroupSnapshotLabelKey != "" && s.VolumeGroupSnapshotLabelKey != velerov1.VolumeGroupLabel
+	return append(backupspec.Problems(b, policies), backupspec.Unsupported(&b.Spec)...)
 }
 
 // validateLocation says why the location cannot take the backup; bsl is nil when
@@ -114,3 +46,5 @@ func volumeTimeoutOf(b *velerov1.Backup, fallback time.Duration) time.Duration {
 	}
 	return d
 }
+
+func isTrue(b *bool) bool { return b != nil && *b }

@@ -15,35 +15,6 @@ import (
 	"github.com/podkeep/podkeep/internal/wire"
 )
 
-func TestParseConfig(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		data    map[string]string
-		want    map[string]string
-		wantErr string
-	}{
-		"no key of kopia":           {map[string]string{"restic": "{}"}, nil, ""},
-		"numbers and texts":         {map[string]string{"kopia": `{"cacheLimitMB": 2048, "fullMaintenanceInterval": "fastGC"}`}, map[string]string{"cacheLimitMB": "2048", "fullMaintenanceInterval": "fastGC"}, ""},
-		"a large number stays one":  {map[string]string{"kopia": `{"cacheLimitMB": 20480000}`}, map[string]string{"cacheLimitMB": "20480000"}, ""},
-		"unknown keys are kept":     {map[string]string{"kopia": `{"other": true}`}, map[string]string{"other": "true"}, ""},
-		"no JSON":                   {map[string]string{"kopia": `cacheLimitMB: 1`}, nil, "data[kopia]"},
-		"a list is no value":        {map[string]string{"kopia": `{"cacheLimitMB": [1]}`}, nil, "cacheLimitMB: Invalid value: [1]"},
-		"nothing is said about one": {map[string]string{"kopia": `{"cacheLimitMB": null}`}, nil, "cacheLimitMB: Invalid value"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			g := NewWithT(t)
-			got, err := parseConfig(tc.data)
-			if tc.wantErr != "" {
-				g.Expect(err).To(MatchError(ContainSubstring(tc.wantErr)))
-				return
-			}
-			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(got).To(Equal(tc.want))
-		})
-	}
-}
-
 func TestNewRepositoryGetsTheConfiguredDefaults(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,6 +25,7 @@ import (
 	"github.com/podkeep/podkeep/internal/location"
 	"github.com/podkeep/podkeep/internal/locationaccess"
 	"github.com/podkeep/podkeep/internal/repositories"
+	"github.com/podkeep/podkeep/internal/repositoryconfig"
 	"github.com/podkeep/podkeep/internal/wire"
 )
 
@@ -45,14 +45,7 @@ const (
 	// maxConcurrentPrepares bounds memory: deriving the key of one repository takes
 	// 64 MiB for a moment (scrypt-65536-8-1).
 	maxConcurrentPrepares = 2
-
-	// Keys of spec.repositoryConfig.
-	configCacheLimitMB    = "cacheLimitMB"
-	configFullMaintenance = "fullMaintenanceInterval"
 )
-
-// fullMaintenanceHours are the values of configFullMaintenance (velero-facts §4.6).
-var fullMaintenanceHours = map[string]int64{"": 0, "normalGC": 24, "fastGC": 12, "eagerGC": 6}
 
 // resolver makes a location usable (locationaccess.Resolver).
 type resolver interface {
@@ -171,15 +164,9 @@ func (r *Reconciler) prepare(ctx context.Context, o observed) *failure {
 	if o.accessErr != nil {
 		return &failure{reason: locationaccess.Reason(o.accessErr), err: o.accessErr}
 	}
-	cacheLimitMB, err := cacheLimit(o.repository)
+	tuning, err := repositoryconfig.Tune(o.repository.Spec.RepositoryConfig, "spec.repositoryConfig")
 	if err != nil {
 		return &failure{reason: velerov1.ReasonInvalidSpec, err: err}
-	}
-	fullHours, ok := fullMaintenanceHours[o.repository.Spec.RepositoryConfig[configFullMaintenance]]
-	if !ok {
-		return &failure{reason: velerov1.ReasonInvalidSpec, err: fmt.Errorf(
-			"spec.repositoryConfig[%s]: Unsupported value: %q: supported values: \"normalGC\", \"fastGC\", \"eagerGC\"",
-			configFullMaintenance, o.repository.Spec.RepositoryConfig[configFullMaintenance])}
 	}
 	passwordFile, err := r.Access.RepositoryPasswordFile(ctx)
 	if err != nil {
@@ -195,10 +182,10 @@ func (r *Reconciler) prepare(ctx context.Context, o observed) *failure {
 		Namespace:             o.repository.Spec.VolumeNamespace,
 		PasswordFile:          passwordFile,
 		CacheDir:              scratch,
-		CacheLimitMB:          cacheLimitMB,
+		CacheLimitMB:          tuning.CacheLimitMB,
 		StorageTimeoutSeconds: storageTimeoutSeconds,
 
-		FullMaintenanceSeconds: fullHours * 3600,
+		FullMaintenanceSeconds: tuning.FullMaintenanceHours * 3600,
 	})
 	if err != nil {
 		reason := cmp.Or(r.EnsureReason(err), velerov1.ReasonRepositoryNotReady)
@@ -208,19 +195,6 @@ func (r *Reconciler) prepare(ctx context.Context, o observed) *failure {
 		ctrl.LoggerFrom(ctx).Error(err, "Removing a scratch directory")
 	}
 	return nil
-}
-
-// cacheLimit reads spec.repositoryConfig; 0 means the default.
-func cacheLimit(repo *velerov1.BackupRepository) (int64, error) {
-	raw := repo.Spec.RepositoryConfig[configCacheLimitMB]
-	if raw == "" {
-		return 0, nil
-	}
-	v, err := strconv.ParseInt(raw, 10, 64)
-	if err != nil || v < 0 {
-		return 0, fmt.Errorf("spec.repositoryConfig[%s]: Invalid value: %q: must be a number of megabytes", configCacheLimitMB, raw)
-	}
-	return v, nil
 }
 
 // patch writes the repository once per reconcile, and only when it changed.

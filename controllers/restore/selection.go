@@ -21,6 +21,7 @@ import (
 	"github.com/podkeep/podkeep/internal/filter"
 	"github.com/podkeep/podkeep/internal/itemlog"
 	"github.com/podkeep/podkeep/internal/outcome"
+	"github.com/podkeep/podkeep/internal/restorespec"
 )
 
 var (
@@ -61,7 +62,7 @@ type selection struct {
 func newSelection(spec *velerov1.RestoreSpec, a *archive.Extracted, catalog filter.Catalog) (*selection, error) {
 	filters := filter.ForRestore(spec)
 	filters.Resources.Excludes = slices.DeleteFunc(slices.Clone(filters.Resources.Excludes), func(name string) bool {
-		return slices.Contains(items.NotRestorable, name) // leavesOutKind knows them
+		return slices.Contains(restorespec.NeverRestored, name) // leavesOutKind knows them
 	})
 	s := &selection{
 		archive: a,
@@ -340,7 +341,7 @@ func namesKinds(spec *velerov1.RestoreSpec) bool {
 	if s := spec.RestoreStatus; s != nil {
 		names = slices.Concat(names, s.IncludedResources, s.ExcludedResources)
 	}
-	return slices.ContainsFunc(names, func(n string) bool { return n != everything && !slices.Contains(items.NotRestorable, n) })
+	return slices.ContainsFunc(names, func(n string) bool { return n != everything && !slices.Contains(restorespec.NeverRestored, n) })
 }
 
 // servedResources turns discovery into kinds, each once, in the order of

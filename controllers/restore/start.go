@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
-	"github.com/podkeep/podkeep/controllers/restore/items"
+	"github.com/podkeep/podkeep/internal/restorespec"
 )
 
 // findNewest returns the newest completed backup of a schedule, nil when there is
@@ -51,7 +51,7 @@ func (r *Reconciler) completeSpec(o observed) {
 	if spec.ScheduleName == "" {
 		spec.ScheduleName = o.backup.Labels[velerov1.ScheduleNameLabel]
 	}
-	for _, name := range items.NotRestorable {
+	for _, name := range restorespec.NeverRestored {
 		if !slices.Contains(spec.ExcludedResources, name) {
 			spec.ExcludedResources = append(spec.ExcludedResources, name)
 		}

@@ -9,7 +9,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
-	"github.com/podkeep/podkeep/controllers/restore/items"
+	"github.com/podkeep/podkeep/internal/restorespec"
 )
 
 func TestValidate(t *testing.T) {
@@ -31,7 +31,7 @@ func TestValidate(t *testing.T) {
 		"what the velero CLI sends is fine": {backup: complete, location: available, restore: func(r *velerov1.Restore) {
 			r.Spec.Hooks = velerov1.RestoreHooks{}
 			r.Spec.IncludedNamespaces = []string{"*"}
-			r.Spec.ExcludedResources = slices.Clone(items.NotRestorable)
+			r.Spec.ExcludedResources = slices.Clone(restorespec.NeverRestored)
 			r.Spec.ItemOperationTimeout = metav1.Duration{Duration: 4}
 			r.Spec.UploaderConfig = &velerov1.UploaderConfigForRestore{}
 			r.Spec.RestorePVs = ptr.To(true)

@@ -4,12 +4,9 @@ import (
 	"fmt"
 	"time"
 
-	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
-	"github.com/podkeep/podkeep/internal/schedules"
 )
 
 // observed is all plan may look at. observe fills it, nobody changes it after.
@@ -91,28 +88,4 @@ func base(s *velerov1.Schedule, now time.Time) time.Time {
 		return now
 	}
 	return last
-}
-
-// validate returns the timetable, and what is wrong with the schedule. What the
-// template says beyond its labels is checked by each backup.
-func validate(s *velerov1.Schedule) (schedules.Timetable, []string) {
-	var problems []string
-	timetable, err := schedules.Parse(s.Spec.Schedule)
-	if err != nil {
-		problems = append(problems, fmt.Sprintf(
-			"spec.schedule: Invalid value: %q: %v; must be five cron fields, or a descriptor such as @daily or @every 6h, after an optional CRON_TZ=<zone>",
-			s.Spec.Schedule, err))
-	}
-	if len(s.Name) > schedules.MaxNameLength {
-		problems = append(problems, fmt.Sprintf("metadata.name: Invalid value: %q: must have at most %d bytes, so that backups can be named after it",
-			s.Name, schedules.MaxNameLength))
-	}
-	path := field.NewPath("spec", "template", "metadata", "labels")
-	for _, err := range metav1validation.ValidateLabels(s.Spec.Template.Metadata.Labels, path) {
-		problems = append(problems, err.Error())
-	}
-	if s.Spec.Template.TTL.Duration < 0 {
-		problems = append(problems, fmt.Sprintf("spec.template.ttl: Invalid value: %q: must not be negative", s.Spec.Template.TTL.Duration))
-	}
-	return timetable, problems
 }

@@ -82,7 +82,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 func (r *Reconciler) observe(ctx context.Context, s *velerov1.Schedule) (observed, schedules.Timetable, error) {
 	o := observed{schedule: s, now: r.Clock.Now(), skipByDefault: r.SkipImmediately}
 	var timetable schedules.Timetable
-	timetable, o.problems = validate(s)
+	timetable, o.problems = schedules.Validate(s)
 	if len(o.problems) > 0 {
 		return o, timetable, nil
 	}

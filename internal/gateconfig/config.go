@@ -99,6 +99,10 @@ type Problem struct {
 
 	// Message says what is allowed and what is used instead.
 	Message string
+
+	// Unknown says that the key is not one of the keys of the gate. That is harmless,
+	// other than a value that cannot be used.
+	Unknown bool
 }
 
 // String is the problem as one sentence for people.
@@ -201,6 +205,7 @@ func (p *parser) reportUnknownKeys() {
 	for _, key := range slices.Sorted(maps.Keys(p.data)) {
 		if !slices.Contains(knownKeys, key) {
 			p.reject(key, "unknown key, it has no effect; known keys: %s", strings.Join(knownKeys, ", "))
+			p.problems[len(p.problems)-1].Unknown = true
 		}
 	}
 }

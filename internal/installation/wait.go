@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/webhook/registration"
 )
 
 // ErrNotReady is returned by WaitReady when the time is up; the text lists what
@@ -89,11 +90,9 @@ func (i Installer) observe(ctx context.Context, t Target) (State, error) {
 			return s, err
 		}
 	}
-	hooks, err := get(ctx, i.Client, "", t.WebhookConfig, &admissionv1.MutatingWebhookConfiguration{})
-	if err != nil {
+	if s.WebhooksTrusted, err = i.trusted(ctx, t.WebhookConfig); err != nil {
 		return s, err
 	}
-	s.WebhooksTrusted = trusted(hooks)
 	pods := &corev1.PodList{}
 	if err := i.Client.List(ctx, pods, client.InNamespace(t.Namespace)); err != nil {
 		return s, fmt.Errorf("listing pods: %w", err)
@@ -115,11 +114,18 @@ func get[T client.Object](ctx context.Context, c client.Client, ns, name string,
 	return obj, nil
 }
 
-func trusted(c *admissionv1.MutatingWebhookConfiguration) bool {
-	if c == nil {
-		return false
+// trusted says whether both webhook configurations have their authority.
+func (i Installer) trusted(ctx context.Context, name string) (bool, error) {
+	for _, configuration := range registration.Kinds() {
+		found, err := get(ctx, i.Client, "", name, configuration)
+		if err != nil {
+			return false, err
+		}
+		if found == nil || slices.ContainsFunc(registration.ClientConfigs(found), func(c *admissionv1.WebhookClientConfig) bool { return len(c.CABundle) == 0 }) {
+			return false, nil
+		}
 	}
-	return !slices.ContainsFunc(c.Webhooks, func(w admissionv1.MutatingWebhook) bool { return len(w.ClientConfig.CABundle) == 0 })
+	return true, nil
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

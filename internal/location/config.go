@@ -75,8 +75,8 @@ func (l Location) checkKeys(known []string) error {
 		switch {
 		case slices.Contains(known, key):
 		case l.Provider == ProviderAWS && slices.Contains(customerKeys, key):
-			return fmt.Errorf("spec.config[%s]: Forbidden: keys of your own are not supported; use %s or %s",
-				key, ConfigServerSideEncryption, ConfigKMSKeyID)
+			return unsupported{fmt.Errorf("spec.config[%s]: Forbidden: keys of your own are not supported; use %s or %s",
+				key, ConfigServerSideEncryption, ConfigKMSKeyID)}
 		default:
 			return fmt.Errorf("spec.config[%s]: Unsupported value: no such key; supported keys: %s", key, strings.Join(slices.Sorted(slices.Values(known)), ", "))
 		}

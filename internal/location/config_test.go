@@ -1,9 +1,11 @@
 package location_test
 
 import (
+	"errors"
 	"testing"
 
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/location"
@@ -108,4 +110,41 @@ func TestPlace(t *testing.T) {
 	g.Expect(place(func(l *location.Location) { l.Prefix = "" })).NotTo(Equal(base.Place()))
 	g.Expect(place(func(l *location.Location) { l.Config["s3Url"] = "http://b" })).NotTo(Equal(base.Place()))
 	g.Expect(place(func(l *location.Location) { l.Bucket, l.Prefix = "bp", "" })).NotTo(Equal(base.Place()), "fields do not run into each other")
+}
+
+func TestWhatRealVeleroCanIsToldApart(t *testing.T) {
+	t.Parallel()
+	provider := func(name string) *velerov1.BackupStorageLocation {
+		l := s3(nil)
+		l.Spec.Provider = name
+		return l
+	}
+	for name, tc := range map[string]struct {
+		bsl  *velerov1.BackupStorageLocation
+		want bool // whether real Velero can
+	}{
+		"a plugin of Velero":      {provider("azure"), true},
+		"by its full name":        {provider("velero.io/gcp"), true},
+		"a plugin of somebody":    {provider("community.openstack.org/openstack"), true},
+		"keys of the user's own":  {s3(map[string]string{"customerKeyEncryptionFile": "/k"}), true},
+		"a typing error":          {provider("asw"), false},
+		"a typing error, in full": {provider("velero.io/asw"), false},
+		"no provider":             {provider(""), false},
+		"an unknown key":          {s3(map[string]string{"s3URL": "http://x"}), false},
+		"two sources of certificates": {func() *velerov1.BackupStorageLocation {
+			l := s3(nil)
+			l.Spec.ObjectStorage.CACert, l.Spec.ObjectStorage.CACertRef = []byte("x"), &corev1.SecretKeySelector{Key: "ca"}
+			return l
+		}(), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+
+			_, err := location.New(tc.bsl)
+
+			g.Expect(err).To(HaveOccurred())
+			g.Expect(errors.Is(err, location.ErrNotSupported)).To(Equal(tc.want), "%v", err)
+		})
+	}
 }

@@ -7,10 +7,12 @@
 package location
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
@@ -63,6 +65,15 @@ type Location struct {
 	ReadOnly bool `json:"readOnly,omitempty"`
 }
 
+// ErrNotSupported is in errors of New about what podkeep cannot do and real Velero
+// can: the providers of its plugins, and keys of the user's own.
+var ErrNotSupported = errors.New("not supported by podkeep")
+
+// unsupported is an error that is ErrNotSupported, with a text of its own.
+type unsupported struct{ error }
+
+func (unsupported) Is(target error) bool { return target == ErrNotSupported }
+
 // New reduces a BackupStorageLocation to a Location, or says which field is
 // wrong and what is allowed. CACert and CredentialsFile are the caller's to
 // fill: they come from Secrets.
@@ -77,6 +88,9 @@ func New(bsl *velerov1.BackupStorageLocation) (Location, error) {
 		l.Bucket = strings.Trim(s.Bucket, "/")
 		l.Prefix = strings.Trim(s.Prefix, "/")
 		l.CACert = s.CACert
+		if s.CACertRef != nil && len(s.CACert) > 0 {
+			return l, errors.New("spec.objectStorage.caCertRef: Forbidden: caCert is set, too; only one of them may be")
+		}
 	}
 	return l, l.validate()
 }
@@ -98,8 +112,23 @@ func (l Location) validate() error {
 	case ProviderFilesystem:
 		return l.validateFilesystem()
 	default:
-		return fmt.Errorf("spec.provider: Unsupported value: %q: supported values: \"aws\" (any S3), \"filesystem\"", l.Provider)
+		err := fmt.Errorf("spec.provider: Unsupported value: %q: supported values: \"aws\" (any S3), \"filesystem\"", l.Provider)
+		if isPluginOfVelero(l.Provider) {
+			return unsupported{err}
+		}
+		return err
 	}
+}
+
+// velerosPlugins are the providers of storage that Velero's documentation lists
+// without a domain of their own.
+var velerosPlugins = []string{"velero.io/azure", "velero.io/gcp", "velero.io/alibabacloud"}
+
+// isPluginOfVelero says whether real Velero may have a plugin for a provider. Names
+// of plugins have the domain of who makes them.
+func isPluginOfVelero(provider string) bool {
+	domain, _, found := strings.Cut(provider, "/")
+	return slices.Contains(velerosPlugins, provider) || found && domain != "velero.io" && domain != ""
 }
 
 func (l Location) validateFilesystem() error {

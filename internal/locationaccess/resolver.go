@@ -126,8 +126,6 @@ func (r *Resolver) certificates(ctx context.Context, bsl *velerov1.BackupStorage
 		return nil, nil
 	case s.CACertRef == nil:
 		return s.CACert, nil
-	case len(s.CACert) > 0:
-		return nil, fmt.Errorf("%w: spec.objectStorage.caCertRef: Forbidden: caCert is set, too; only one of them may be", objectstore.ErrInvalidConfig)
 	}
 	pem, err := r.secretKey(ctx, s.CACertRef)
 	if errors.Is(err, errNoSecretKey) {

@@ -3,8 +3,10 @@ package resourcepolicy
 import (
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // Volume is what conditions look at.
@@ -14,6 +16,7 @@ type Volume struct {
 
 	StorageClass string
 	Type         string // one of the volume types; "" when it is not known
+	Ephemeral    bool   // a generic ephemeral volume: of that type, too
 	NFS          *NFS
 	CSI          *CSI
 
@@ -40,12 +43,37 @@ func (v *Volume) SetPersistentVolume(volume *unstructured.Unstructured) {
 	}
 }
 
-// OfPodVolume returns the facts of a volume of a pod that has no claim; source is
-// an entry of its spec.volumes.
-func OfPodVolume(source map[string]any) Volume {
-	var v Volume
-	v.setSource(source)
+// OfBoundClaim returns the facts of a claim and of the volume that it is bound to,
+// which is nil when there is none or it is not known.
+func OfBoundClaim(claim *corev1.PersistentVolumeClaim, volume *corev1.PersistentVolume) Volume {
+	v := OfClaim(untyped(claim))
+	if volume != nil {
+		v.SetPersistentVolume(untyped(volume))
+	}
 	return v
+}
+
+// OfPodVolume returns the facts of a volume of a pod. claim are those of its claim;
+// nil when it has none, or none that exists. A generic ephemeral volume is what its
+// claim is, and of the type ephemeral.
+func OfPodVolume(source corev1.Volume, claim *Volume) Volume {
+	var v Volume
+	if claim != nil {
+		v = *claim
+	} else {
+		v.setSource(untyped(&source).Object)
+	}
+	v.Ephemeral = source.Ephemeral != nil
+	return v
+}
+
+// untyped returns a typed object as the fields that are set.
+func untyped(object any) *unstructured.Unstructured {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		panic("resourcepolicy: converting an object of the API: " + err.Error()) // programming error
+	}
+	return &unstructured.Unstructured{Object: fields}
 }
 
 // setSource reads the fields that are the same in a volume of a pod and in a
@@ -73,15 +101,20 @@ func text(m map[string]any, key string) string {
 // Match returns the action of the first policy whose conditions the volume meets.
 // ok is false when there is none. p may be nil.
 func (p *Policies) Match(v Volume) (action Action, ok bool) {
-	if p == nil {
+	i, ok := p.Find(v)
+	if !ok {
 		return Action{}, false
 	}
-	for _, policy := range p.VolumePolicies {
-		if policy.Conditions.met(v) {
-			return policy.Action, true
-		}
+	return p.VolumePolicies[i].Action, true
+}
+
+// Find returns the index in VolumePolicies of the policy that Match takes.
+func (p *Policies) Find(v Volume) (index int, ok bool) {
+	if p == nil {
+		return 0, false
 	}
-	return Action{}, false
+	index = slices.IndexFunc(p.VolumePolicies, func(policy VolumePolicy) bool { return policy.Conditions.met(v) })
+	return index, index >= 0
 }
 
 func (c Conditions) met(v Volume) bool {
@@ -89,8 +122,8 @@ func (c Conditions) met(v Volume) bool {
 	switch {
 	case err != nil, // refused by Parse
 		!bounds.contains(v.Capacity),
-		len(c.StorageClass) > 0 && !slices.Contains(c.StorageClass, v.StorageClass),
-		len(c.VolumeTypes) > 0 && !slices.Contains(c.VolumeTypes, v.Type),
+		len(c.StorageClass) > 0 && (v.StorageClass == "" || !slices.Contains(c.StorageClass, v.StorageClass)),
+		len(c.VolumeTypes) > 0 && !v.isOneOf(c.VolumeTypes),
 		len(c.PVCPhase) > 0 && !slices.Contains(c.PVCPhase, v.ClaimPhase),
 		!isSubset(c.PVCLabels, v.ClaimLabels),
 		c.NFS != nil && !c.NFS.fits(v.NFS),
@@ -99,6 +132,10 @@ func (c Conditions) met(v Volume) bool {
 	default:
 		return true
 	}
+}
+
+func (v Volume) isOneOf(types []string) bool {
+	return slices.Contains(types, v.Type) || v.Ephemeral && slices.Contains(types, typeEphemeral)
 }
 
 func (n *NFS) fits(v *NFS) bool {

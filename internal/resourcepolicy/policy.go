@@ -3,18 +3,16 @@
 // backup.
 //
 // It is pure. Parse takes the data of the ConfigMap and is strict, because a key
-// with a typing error would silently protect less; Policies.Match applies volume
-// policies to the facts of a volume, which OfClaim and OfPodVolume read from
-// objects. The include/exclude policy is applied by internal/filter. Format:
-// velero-facts §5.3.
+// with a typing error would silently protect less; what Velero takes and what has no
+// effect is in Policies.Warnings. Policies.Match applies volume policies to the facts
+// of a volume, which OfClaim, OfBoundClaim and OfPodVolume read from objects. The
+// include/exclude policy is applied by internal/filter. Format: velero-facts §5.3.
 package resourcepolicy
 
 import (
 	"fmt"
 	"maps"
 	"slices"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/podkeep/podkeep/internal/filter"
 )
@@ -44,7 +42,7 @@ type Conditions struct {
 	// Capacity is "min,max" in Kubernetes quantities; an empty side is no bound.
 	Capacity string `json:"capacity,omitempty"`
 
-	// StorageClass lists names of classes.
+	// StorageClass lists names of classes. A volume without a class never matches.
 	StorageClass []string `json:"storageClass,omitempty"`
 
 	// NFS and CSI are met by volumes of that kind with these properties; {} is met
@@ -119,17 +117,17 @@ func Parse(data map[string]string) (policies *Policies, problems []string) {
 	if len(data) != 1 {
 		return nil, []string{fmt.Sprintf("data: must have exactly one key, and has %d: %q", len(data), slices.Sorted(maps.Keys(data)))}
 	}
-	p := &Policies{}
 	for key, text := range data {
 		if len(text) > MaxBytes {
 			return nil, []string{fmt.Sprintf("data[%s]: Too long: must have at most %d bytes", key, MaxBytes)}
 		}
-		if err := yaml.UnmarshalStrict([]byte(text), p); err != nil {
-			return nil, []string{fmt.Sprintf("data[%s]: Invalid value: %s", key, err)}
-		}
+		policies, problems = readPolicies(key, text)
 	}
-	if problems := p.validate(); len(problems) > 0 {
+	if len(problems) == 0 {
+		problems = policies.validate()
+	}
+	if len(problems) > 0 {
 		return nil, problems
 	}
-	return p, nil
+	return policies, nil
 }

@@ -12,12 +12,14 @@ import (
 // actionTypes are the valid ones.
 var actionTypes = []ActionType{ActionSkip, ActionFSBackup, ActionSnapshot, ActionCustom}
 
+const typeEphemeral = "ephemeral"
+
 // volumeTypes are the fields of a volume source, of pods and of persistent
 // volumes, that a policy may name (velero-facts §5.3). awsAzureDisk is no field;
 // Velero takes it.
 var volumeTypes = []string{
 	"awsAzureDisk", "awsElasticBlockStore", "azureDisk", "azureFile", "cephfs", "cinder", "configMap", "csi", "downwardAPI",
-	"emptyDir", "ephemeral", "fc", "flexVolume", "flocker", "gcePersistentDisk", "gitRepo", "glusterfs", "hostPath", "iscsi",
+	"emptyDir", typeEphemeral, "fc", "flexVolume", "flocker", "gcePersistentDisk", "gitRepo", "glusterfs", "hostPath", "iscsi",
 	"local", "nfs", "photonPersistentDisk", "portworxVolume", "projected", "quobyte", "rbd", "scaleIO", "secret", "storageOS",
 	"vsphereVolume",
 }
@@ -54,16 +56,31 @@ func (c *Conditions) validate(field string, complain func(field, format string, 
 	if c.CSI != nil && c.CSI.Driver == "" && len(c.CSI.VolumeAttributes) > 0 {
 		complain(field+".csi.driver", "Required value: volumeAttributes are those of a driver")
 	}
-	for _, t := range c.VolumeTypes {
-		if !slices.Contains(volumeTypes, t) {
-			complain(field+".volumeTypes", "Unsupported value: %q: supported values: %q", t, volumeTypes)
+}
+
+// Warnings say, for people, which values no volume ever has, each with its field.
+// Velero takes them, and so they are no problems. p may be nil.
+func (p *Policies) Warnings() []string {
+	if p == nil {
+		return nil
+	}
+	var warnings []string
+	check := func(field string, values, known []string) {
+		for i, value := range values {
+			if !slices.Contains(known, value) {
+				warnings = append(warnings, fmt.Sprintf("%s[%d]: Unsupported value: %q: matches no volume; supported values: %q", field, i, value, known))
+			}
 		}
 	}
-	for _, p := range c.PVCPhase {
-		if !slices.Contains(claimPhases, p) {
-			complain(field+".pvcPhase", "Unsupported value: %q: supported values: %q", p, claimPhases)
+	for i, v := range p.VolumePolicies {
+		field := fmt.Sprintf("%s[%d].%s.", keyVolumePolicies, i, keyConditions)
+		check(field+keyVolumeTypes, v.Conditions.VolumeTypes, volumeTypes)
+		check(field+keyPVCPhase, v.Conditions.PVCPhase, claimPhases)
+		if slices.Contains(v.Conditions.StorageClass, "") {
+			warnings = append(warnings, field+keyStorageClass+`: Unsupported value: "": matches no volume; name storage classes`)
 		}
 	}
+	return warnings
 }
 
 func (ie *IncludeExcludePolicy) validate(complain func(field, format string, args ...any)) {

@@ -45,13 +45,32 @@ func factsOf(in Input) facts {
 // off says whether the namespace is switched off for file system backup.
 func (f facts) off() bool { return f.in.NamespacePolicy == velerov1.FSBackupOff }
 
-// claim returns the facts of the volume's claim, zero when there is none.
+// claim returns the facts of the volume's claim, zero when there is none. The
+// claim of a generic ephemeral volume that does not exist yet will be made from
+// the pod's own template.
 func (f facts) claim(v corev1.Volume) ClaimFacts {
-	name, ok := ClaimName(f.in.Pod, v)
-	if !ok {
+	name, named := ClaimName(f.in.Pod, v)
+	known, exists := f.in.Claims[name]
+	switch {
+	case named && exists:
+		return known
+	case v.Ephemeral != nil && v.Ephemeral.VolumeClaimTemplate != nil:
+		t := v.Ephemeral.VolumeClaimTemplate
+		return ClaimFactsOf(&corev1.PersistentVolumeClaim{ObjectMeta: t.ObjectMeta, Spec: t.Spec}, nil)
+	default:
 		return ClaimFacts{}
 	}
-	return f.in.Claims[name]
+}
+
+// wish returns what the claim of the volume asks for: ClaimInclude, ClaimExclude,
+// or "" for nothing that is known.
+func (f facts) wish(v corev1.Volume) string {
+	switch w := strings.TrimSpace(f.claim(v).Wish); w {
+	case velerov1.ClaimInclude, velerov1.ClaimExclude:
+		return w
+	default:
+		return ""
+	}
 }
 
 // ClaimName returns the name of the claim behind the volume. ok is false for a
@@ -102,19 +121,48 @@ func UnknownVolumes(pod *corev1.Pod) []string {
 	return slices.Compact(unknown)
 }
 
+// UnknownWish is a value of a claim's annotation that has no effect.
+type UnknownWish struct {
+	Volume string // name in pod.spec.volumes
+	Claim  string // "" for the template of a generic ephemeral volume
+	Value  string
+}
+
+// UnknownWishes returns the values of claims' podkeep.io/fs-backup annotations that
+// are neither ClaimInclude nor ClaimExclude, in the order of the volumes. They are
+// never an error, but people must hear of them.
+func UnknownWishes(in Input) []UnknownWish {
+	f := factsOf(in)
+	var unknown []UnknownWish
+	for _, v := range in.Pod.Spec.Volumes {
+		value := f.claim(v).Wish
+		if value == "" || f.wish(v) != "" {
+			continue
+		}
+		name, _ := ClaimName(in.Pod, v)
+		unknown = append(unknown, UnknownWish{Volume: v.Name, Claim: name, Value: value})
+	}
+	return unknown
+}
+
 // Impossible returns the decisions against volumes that somebody wants backed up
-// but that file system backup can never read: those the pod lists, and, where
-// the decision would otherwise be yes, those on the node or on raw devices.
-// Volumes that the pod excludes are left out.
+// but that file system backup can never read: those the pod lists or whose claim
+// asks for it, and, where the decision would otherwise be yes, those on the node or
+// on raw devices. Volumes that the pod or the claim excludes are left out.
 func Impossible(in Input, decisions []Decision) []Decision {
 	f := factsOf(in)
 	wanted := f.in.NamespacePolicy == velerov1.FSBackupOptOut
+	wishes := map[string]string{}
+	for _, v := range in.Pod.Spec.Volumes {
+		wishes[v.Name] = f.wish(v)
+	}
 	var impossible []Decision
 	for _, d := range decisions {
-		listed := slices.Contains(f.includes, d.Volume)
+		wish := wishes[d.Volume]
+		asked := slices.Contains(f.includes, d.Volume) || wish == velerov1.ClaimInclude
 		switch {
-		case f.off(), slices.Contains(f.excludes, d.Volume):
-		case listed && isImpossible(d.Reason), wanted && holdsUnreadableData(d.Reason):
+		case f.off(), wish == velerov1.ClaimExclude, wish == "" && slices.Contains(f.excludes, d.Volume):
+		case asked && isImpossible(d.Reason), wanted && holdsUnreadableData(d.Reason):
 			impossible = append(impossible, d)
 		}
 	}

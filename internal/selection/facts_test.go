@@ -36,14 +36,34 @@ func TestUnknownVolumes(t *testing.T) {
 	}
 }
 
+func TestUnknownWishes(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	pod := podWith(volume("data", claim("c1")), volume("logs", claim("c2")), volume("tmp", ephemeral("never")), volume("cache"))
+
+	got := UnknownWishes(Input{Pod: pod, Claims: map[string]ClaimFacts{"c1": {Wish: "yes"}, "c2": {Wish: velerov1.ClaimExclude}}})
+
+	g.Expect(got).To(Equal([]UnknownWish{{"data", "c1", "yes"}, {"tmp", "web-0-tmp", "never"}}))
+}
+
 func TestImpossible(t *testing.T) {
 	t.Parallel()
 	secret := volume("secret", func(v *corev1.Volume) { v.Secret = &corev1.SecretVolumeSource{} })
 	tests := map[string]struct {
 		pod    *corev1.Pod
 		policy string
+		claims map[string]ClaimFacts
 		want   []string
 	}{
+		"a claim that asks for what cannot be read": {
+			pod:    podWith(volume("raw", claim("c1"))),
+			claims: map[string]ClaimFacts{"c1": {Block: true, Wish: velerov1.ClaimInclude}},
+			want:   []string{"raw"},
+		},
+		"not a claim that is excluded": {
+			pod:    podWith(volume("raw", claim("c1")), include("raw")),
+			claims: map[string]ClaimFacts{"c1": {Block: true, Wish: velerov1.ClaimExclude}},
+		},
 		"a listed volume that cannot be read": {
 			pod:  podWith(volume("node", onHostPath), secret, include("node,secret")),
 			want: []string{"node", "secret"},
@@ -70,7 +90,7 @@ func TestImpossible(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := NewWithT(t)
-			in := Input{Pod: tc.pod, NamespacePolicy: tc.policy}
+			in := Input{Pod: tc.pod, NamespacePolicy: tc.policy, Claims: tc.claims}
 
 			var got []string
 			for _, d := range Impossible(in, Decide(in)) {
@@ -79,6 +99,14 @@ func TestImpossible(t *testing.T) {
 
 			g.Expect(got).To(HaveExactElements(tc.want))
 		})
+	}
+}
+
+func TestEveryImpossibleReasonHasARemedy(t *testing.T) {
+	t.Parallel()
+
+	for _, r := range []Reason{ReasonManagedByKubernetes, ReasonHostPathUnsupported, ReasonBlockVolume, ReasonNotMounted} {
+		NewWithT(t).Expect(r.Remedy()).NotTo(BeEmpty())
 	}
 }
 

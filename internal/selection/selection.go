@@ -54,6 +54,12 @@ const (
 	// to somebody else.
 	ReasonVolumePolicyCustom Reason = "VolumePolicyCustom"
 
+	// ReasonExcludedByClaim is a volume whose claim is annotated to stay out.
+	ReasonExcludedByClaim Reason = "ExcludedByClaim"
+
+	// ReasonIncludedByClaim is a volume whose claim is annotated to be backed up.
+	ReasonIncludedByClaim Reason = "IncludedByClaim"
+
 	// ReasonExcludedByPod is a volume in the pod's list of excludes.
 	ReasonExcludedByPod Reason = "ExcludedByPod"
 
@@ -113,6 +119,21 @@ type ClaimFacts struct {
 
 	// Block says that the claim is a raw device (volumeMode Block).
 	Block bool
+
+	// Wish is the value of the claim's podkeep.io/fs-backup annotation, "" without
+	// one. Values other than ClaimInclude and ClaimExclude have no effect on
+	// decisions; UnknownWishes finds them.
+	Wish string
+}
+
+// ClaimFactsOf returns the facts of a claim and of the volume that it is bound to,
+// which is nil when it is not bound or not known.
+func ClaimFactsOf(claim *corev1.PersistentVolumeClaim, volume *corev1.PersistentVolume) ClaimFacts {
+	return ClaimFacts{
+		HostPathPV: volume != nil && volume.Spec.HostPath != nil,
+		Block:      claim.Spec.VolumeMode != nil && *claim.Spec.VolumeMode == corev1.PersistentVolumeBlock,
+		Wish:       claim.Annotations[velerov1.ClaimFSBackupAnnotation],
+	}
 }
 
 // Input is everything that Decide looks at. Nothing in it is changed.
@@ -144,20 +165,21 @@ type Input struct {
 type rule func(f facts, v corev1.Volume) (verdict Decision, ok bool)
 
 // rules are asked in order and the first opinion wins: first what is impossible,
-// then what the backup's policy says, then the pod, then the defaults from near
-// to far. The order is contract; docs/webhook.md numbers it the same way. The
-// last rule always has an opinion.
+// then what the backup's policy says, then the claim, then the pod, then the
+// defaults from near to far. The order is contract; docs/selection.md numbers it
+// the same way. The last rule always has an opinion.
 var rules = []rule{
 	managedByKubernetes, // 1
 	hostPath,            // 2
 	blockVolume,         // 3
 	notMounted,          // 4
 	volumePolicy,        // 5
-	excludedByPod,       // 6
-	includedByPod,       // 7
-	backupDefault,       // 8
-	namespacePolicy,     // 9
-	serverDefault,       // 10
+	claimsWish,          // 6
+	excludedByPod,       // 7
+	includedByPod,       // 8
+	backupDefault,       // 9
+	namespacePolicy,     // 10
+	serverDefault,       // 11
 }
 
 // Decide judges every volume of the pod, in the order of pod.spec.volumes. Each
@@ -225,6 +247,19 @@ func volumePolicy(f facts, v corev1.Volume) (Decision, bool) {
 		return Decision{Reason: ReasonVolumePolicySnapshot}, true
 	case PolicyCustom:
 		return Decision{Reason: ReasonVolumePolicyCustom}, true
+	default:
+		return Decision{}, false
+	}
+}
+
+// claimsWish is what the owner of the data says. Like a list of a pod, it cannot
+// include in a namespace that is switched off.
+func claimsWish(f facts, v corev1.Volume) (Decision, bool) {
+	switch f.wish(v) {
+	case velerov1.ClaimExclude:
+		return Decision{Reason: ReasonExcludedByClaim}, true
+	case velerov1.ClaimInclude:
+		return Decision{Included: true, Reason: ReasonIncludedByClaim}, !f.off()
 	default:
 		return Decision{}, false
 	}

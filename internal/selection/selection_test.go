@@ -100,39 +100,81 @@ func TestDecide(t *testing.T) {
 			pod: podWith(volume("data"), include("data")), in: Input{VolumePolicy: policy(PolicyNone)},
 			want: []Decision{{"data", true, ReasonIncludedByPod}},
 		},
-		"rule 6: exclude beats include": {
+		"rule 5: the volume policy beats the claim": {
+			pod:  podWith(volume("data", claim("c1")), volume("logs", claim("c2"))),
+			in:   Input{VolumePolicy: policy(PolicySkip), Claims: wishes("c1", velerov1.ClaimInclude)},
+			want: []Decision{{"data", false, ReasonVolumePolicySkip}, {"logs", false, ReasonVolumePolicySkip}},
+		},
+		"rule 6: a claim that excludes beats the pod's include": {
+			pod: podWith(volume("data", claim("c1")), include("data")), in: Input{Claims: wishes("c1", velerov1.ClaimExclude)},
+			want: []Decision{{"data", false, ReasonExcludedByClaim}},
+		},
+		"rule 6: a claim that includes beats the pod's exclude": {
+			pod: podWith(volume("data", claim("c1")), exclude("data")), in: Input{Claims: wishes("c1", " include ")},
+			want: []Decision{{"data", true, ReasonIncludedByClaim}},
+		},
+		"rule 6: a claim beats the backup's default": {
+			pod:  podWith(volume("data", claim("c1")), volume("logs", claim("c2"))),
+			in:   Input{BackupDefault: ptr.To(false), Claims: wishes("c1", velerov1.ClaimInclude)},
+			want: []Decision{{"data", true, ReasonIncludedByClaim}, {"logs", false, ReasonBackupDefault}},
+		},
+		"rule 6: a value that is neither leaves it to the next rules": {
+			pod: podWith(volume("data", claim("c1")), include("data")), in: Input{Claims: wishes("c1", "Exclude")},
+			want: []Decision{{"data", true, ReasonIncludedByPod}},
+		},
+		"rule 6: a claim cannot ask for what is on the node": {
+			pod:  podWith(volume("data", claim("c1"))),
+			in:   Input{Claims: map[string]ClaimFacts{"c1": {HostPathPV: true, Wish: velerov1.ClaimInclude}}},
+			want: []Decision{{"data", false, ReasonHostPathUnsupported}},
+		},
+		"rule 6: off stops a claim that includes": {
+			pod:  podWith(volume("data", claim("c1")), volume("logs", claim("c2"))),
+			in:   Input{NamespacePolicy: velerov1.FSBackupOff, Claims: wishes("c1", velerov1.ClaimInclude)},
+			want: []Decision{{"data", false, ReasonNamespacePolicy}, {"logs", false, ReasonNamespacePolicy}},
+		},
+		"rule 6: a claim that does not exist yet will have the annotations of the pod's template": {
+			pod:  podWith(volume("scratch", ephemeral(velerov1.ClaimExclude))),
+			in:   Input{ServerDefault: true},
+			want: []Decision{{"scratch", false, ReasonExcludedByClaim}},
+		},
+		"rule 6: a claim that exists says more than the template": {
+			pod:  podWith(volume("scratch", ephemeral(velerov1.ClaimExclude))),
+			in:   Input{Claims: wishes("web-0-scratch", velerov1.ClaimInclude)},
+			want: []Decision{{"scratch", true, ReasonIncludedByClaim}},
+		},
+		"rule 7: exclude beats include": {
 			pod:  podWith(volume("data"), include("data"), exclude("data")),
 			want: []Decision{{"data", false, ReasonExcludedByPod}},
 		},
-		"rule 6: exclude beats the backup's default": {
+		"rule 7: exclude beats the backup's default": {
 			pod: podWith(volume("data"), exclude("data")), in: Input{BackupDefault: ptr.To(true)},
 			want: []Decision{{"data", false, ReasonExcludedByPod}},
 		},
-		"rule 7: include beats the backup's default": {
+		"rule 8: include beats the backup's default": {
 			pod: podWith(volume("data"), include("data")), in: Input{BackupDefault: ptr.To(false)},
 			want: []Decision{{"data", true, ReasonIncludedByPod}},
 		},
-		"rule 7: spaces around names are trimmed": {
+		"rule 8: spaces around names are trimmed": {
 			pod:  podWith(volume("data"), volume("logs"), include(" data ,, logs,")),
 			want: []Decision{{"data", true, ReasonIncludedByPod}, {"logs", true, ReasonIncludedByPod}},
 		},
-		"rule 8: the backup's default beats the namespace": {
+		"rule 9: the backup's default beats the namespace": {
 			pod: podWith(volume("data")), in: Input{BackupDefault: ptr.To(false), NamespacePolicy: velerov1.FSBackupOptOut},
 			want: []Decision{{"data", false, ReasonBackupDefault}},
 		},
-		"rule 8: the backup's default includes": {
+		"rule 9: the backup's default includes": {
 			pod: podWith(volume("data")), in: Input{BackupDefault: ptr.To(true), NamespacePolicy: velerov1.FSBackupOptIn},
 			want: []Decision{{"data", true, ReasonBackupDefault}},
 		},
-		"rule 9: opt-out includes": {
+		"rule 10: opt-out includes": {
 			pod: podWith(volume("data")), in: Input{NamespacePolicy: velerov1.FSBackupOptOut},
 			want: []Decision{{"data", true, ReasonNamespacePolicy}},
 		},
-		"rule 9: opt-in skips": {
+		"rule 10: opt-in skips": {
 			pod: podWith(volume("data")), in: Input{NamespacePolicy: velerov1.FSBackupOptIn, ServerDefault: true},
 			want: []Decision{{"data", false, ReasonNamespacePolicy}},
 		},
-		"rule 9: off stops volume policy, pod and backup": {
+		"rule 10: off stops volume policy, pod and backup": {
 			pod: podWith(volume("data"), include("data")),
 			in: Input{
 				NamespacePolicy: velerov1.FSBackupOff, BackupDefault: ptr.To(true),
@@ -140,11 +182,11 @@ func TestDecide(t *testing.T) {
 			},
 			want: []Decision{{"data", false, ReasonNamespacePolicy}},
 		},
-		"rule 9: an unknown value leaves it to the server": {
+		"rule 10: an unknown value leaves it to the server": {
 			pod: podWith(volume("data")), in: Input{NamespacePolicy: "yes please", ServerDefault: true},
 			want: []Decision{{"data", true, ReasonServerDefault}},
 		},
-		"rule 10: the server's default skips": {
+		"rule 11: the server's default skips": {
 			pod:  podWith(volume("data")),
 			want: []Decision{{"data", false, ReasonServerDefault}},
 		},
@@ -222,8 +264,11 @@ func randomInput(random *rand.Rand) Input {
 		mods = append(mods, exclude("v1,v2"))
 	}
 	in := Input{
-		Pod:             podWith(mods...),
-		Claims:          map[string]ClaimFacts{"c1": {HostPathPV: flip(), Block: flip()}},
+		Pod: podWith(mods...),
+		Claims: map[string]ClaimFacts{
+			"c1": {HostPathPV: flip(), Block: flip()},
+			"c2": {Wish: []string{"", velerov1.ClaimInclude, velerov1.ClaimExclude, "both"}[random.IntN(4)]},
+		},
 		NamespacePolicy: []string{"", velerov1.FSBackupOptIn, velerov1.FSBackupOptOut, velerov1.FSBackupOff}[random.IntN(4)],
 		ServerDefault:   flip(),
 	}
@@ -234,6 +279,20 @@ func randomInput(random *rand.Rand) Input {
 		in.VolumePolicy = policy([]PolicyAction{PolicyNone, PolicyFSBackup, PolicySkip}[random.IntN(3)])
 	}
 	return in
+}
+
+// wishes are the facts of one claim that asks for something.
+func wishes(claim, value string) map[string]ClaimFacts {
+	return map[string]ClaimFacts{claim: {Wish: value}}
+}
+
+// ephemeral is a generic ephemeral volume whose template asks for something.
+func ephemeral(wish string) func(*corev1.Volume) {
+	return func(v *corev1.Volume) {
+		t := &corev1.PersistentVolumeClaimTemplate{}
+		t.Annotations = map[string]string{velerov1.ClaimFSBackupAnnotation: wish}
+		v.Ephemeral = &corev1.EphemeralVolumeSource{VolumeClaimTemplate: t}
+	}
 }
 
 func policy(a PolicyAction) func(corev1.Volume) PolicyAction {

@@ -15,7 +15,7 @@ import (
 const (
 	// rulesVersion is part of every hash. It is raised when a rule changes, so
 	// that stamps of older releases are not taken for decisions of this one.
-	rulesVersion = 1
+	rulesVersion = 2
 
 	// inputsHashDigits is how many hex digits of the SHA-256 a stamp carries. The
 	// hash guards against stale stamps, not against forged ones: who may change
@@ -53,11 +53,13 @@ func InputsHash(in Input) string {
 		ServerDefault: in.ServerDefault,
 	}
 	for _, v := range in.Pod.Spec.Volumes {
+		claim := f.claim(v)
+		claim.Wish = f.wish(v) // what has no effect does not make a stamp stale
 		vi := volumeInputs{
 			Name:          v.Name,
 			Managed:       isManaged(v),
 			HostPath:      v.HostPath != nil,
-			Claim:         f.claim(v),
+			Claim:         claim,
 			Mounted:       f.mounts[v.Name],
 			Device:        f.devices[v.Name],
 			IncludedByPod: slices.Contains(f.includes, v.Name),

@@ -86,6 +86,8 @@ func TestInputsHashChangesWithEveryInput(t *testing.T) {
 		"the exclude list":        func(in *Input) { exclude("data")(in.Pod) },
 		"a claim on the node":     func(in *Input) { in.Claims = map[string]ClaimFacts{"c1": {HostPathPV: true}} },
 		"a claim in block mode":   func(in *Input) { in.Claims = map[string]ClaimFacts{"c1": {Block: true}} },
+		"a claim that includes":   func(in *Input) { in.Claims = wishes("c1", velerov1.ClaimInclude) },
+		"a claim that excludes":   func(in *Input) { in.Claims = wishes("c1", velerov1.ClaimExclude) },
 		"the volume policy":       func(in *Input) { in.VolumePolicy = policy(PolicySkip) },
 		"the backup's default":    func(in *Input) { in.BackupDefault = ptr.To(true) },
 		"the backup's other":      func(in *Input) { in.BackupDefault = ptr.To(false) },
@@ -115,4 +117,9 @@ func TestInputsHashIgnoresWhatNoRuleSees(t *testing.T) {
 	g.Expect(InputsHash(Input{Pod: podWith(volume("data"), include(" data, typo"))})).To(Equal(plain))
 	g.Expect(InputsHash(Input{Pod: podWith(volume("data"), include("data"), mountedByInit("restore-wait", "data"))})).To(Equal(plain),
 		"injecting the gate must not make the stamp stale")
+	withClaim := func(facts map[string]ClaimFacts) string {
+		return InputsHash(Input{Pod: podWith(volume("data", claim("c1"))), Claims: facts})
+	}
+	g.Expect(withClaim(wishes("c1", "perhaps"))).To(Equal(withClaim(nil)), "a value without effect")
+	g.Expect(withClaim(wishes("c1", " include"))).To(Equal(withClaim(wishes("c1", "include"))))
 }

@@ -15,8 +15,8 @@ import (
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/location"
+	"github.com/podkeep/podkeep/internal/nodeagentconfig"
 	"github.com/podkeep/podkeep/internal/wire"
-	"github.com/podkeep/podkeep/nodeagent/settings"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -102,7 +102,7 @@ func TestTaskOfMoverPodParses(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(task.VolumePath).To(Equal("/uid-1"))
 	g.Expect(task.Restore.RestoreUID).To(Equal("restore-uid"))
-	g.Expect(task.Repository.Location.CredentialsFile).To(Equal("/credentials/cloud"))
+	g.Expect(task.Repository.Location.CredentialsFile).To(Equal("/inputs/cloud"))
 }
 
 func TestTemplateFor(t *testing.T) {
@@ -110,7 +110,7 @@ func TestTemplateFor(t *testing.T) {
 	g := NewWithT(t)
 	agent := agentPod()
 
-	got, err := TemplateFor(agent, settings.Defaults())
+	got, err := TemplateFor(agent, nodeagentconfig.Defaults())
 
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(got.Image).To(Equal("registry/podkeep:v1"))
@@ -119,7 +119,7 @@ func TestTemplateFor(t *testing.T) {
 	g.Expect(got.Annotations).To(Equal(map[string]string{"iam.amazonaws.com/role": "backup"}))
 	g.Expect(got.Env).To(HaveExactElements(corev1.EnvVar{Name: "NO_PROXY", Value: "10.0.0.0/8"}))
 
-	got, err = TemplateFor(agent, settings.Settings{PodLabels: map[string]string{"a": "b"}})
+	got, err = TemplateFor(agent, nodeagentconfig.Settings{PodLabels: map[string]string{"a": "b"}})
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(got.Labels).To(Equal(map[string]string{"a": "b"}), "configured labels replace inherited ones")
 	g.Expect(got.Annotations).To(HaveKey("iam.amazonaws.com/role"))

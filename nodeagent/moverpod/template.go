@@ -8,7 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/podkeep/podkeep/internal/moverparts"
-	"github.com/podkeep/podkeep/nodeagent/settings"
+	"github.com/podkeep/podkeep/internal/nodeagentconfig"
 )
 
 // AgentContainer is the name of the node agent's container in its DaemonSet. A
@@ -57,7 +57,7 @@ type Template struct {
 //
 // The image is already on the node; the pull policy is IfNotPresent instead of
 // Velero's Never, because a kubelet that verifies pull credentials refuses Never.
-func TemplateFor(agent *corev1.Pod, s settings.Settings) (Template, error) {
+func TemplateFor(agent *corev1.Pod, s nodeagentconfig.Settings) (Template, error) {
 	c := moverparts.Container(agent, AgentContainer)
 	if c == nil {
 		return Template{}, fmt.Errorf("pod %s/%s has no container %q", agent.Namespace, agent.Name, AgentContainer)

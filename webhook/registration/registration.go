@@ -1,6 +1,6 @@
-// Package registration is the MutatingWebhookConfiguration of podkeep: which pods
-// the API server sends to the webhook, where to, and what happens when nobody
-// answers.
+// Package registration is the webhook configurations of podkeep, mutating and
+// validating: which objects the API server sends to the webhook, where to, and what
+// happens when nobody answers.
 //
 // It is pure and the only place of these names and selectors: install writes what
 // it returns, the webhook serves its paths, tests compare both. The caBundle is
@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 )
@@ -51,8 +52,36 @@ const (
 	GuardName     = "guard.podkeep.io"
 )
 
-// ConfigurationName is the name of the configuration of the install in namespace.
+// ConfigurationName is the name of both configurations of the install in namespace.
 func ConfigurationName(namespace string) string { return "podkeep-" + namespace }
+
+// Kinds returns an empty object of each kind of configuration, mutating first.
+func Kinds() []client.Object {
+	return []client.Object{&admissionv1.MutatingWebhookConfiguration{}, &admissionv1.ValidatingWebhookConfiguration{}}
+}
+
+// Configurations returns the configurations of the install in namespace, one of
+// each kind in the order of Kinds, with empty caBundles.
+func Configurations(namespace string, names ConfigMapNames) []client.Object {
+	return []client.Object{Configuration(namespace), ValidatingConfiguration(namespace, names)}
+}
+
+// ClientConfigs returns how the webhooks of a configuration are called, to read and
+// to write; nil for an object of another kind.
+func ClientConfigs(configuration client.Object) []*admissionv1.WebhookClientConfig {
+	var configs []*admissionv1.WebhookClientConfig
+	switch c := configuration.(type) {
+	case *admissionv1.MutatingWebhookConfiguration:
+		for i := range c.Webhooks {
+			configs = append(configs, &c.Webhooks[i].ClientConfig)
+		}
+	case *admissionv1.ValidatingWebhookConfiguration:
+		for i := range c.Webhooks {
+			configs = append(configs, &c.Webhooks[i].ClientConfig)
+		}
+	}
+	return configs
+}
 
 // Conditions in CEL that a request must meet to be sent at all. They save the
 // call, and the handlers check the same again.
@@ -74,8 +103,8 @@ func restoredBy(namespace string) string {
 		velerov1.InstallationAnnotation, namespace, namespace)
 }
 
-// Configuration returns the configuration of the install in namespace, with an
-// empty caBundle.
+// Configuration returns the mutating configuration of the install in namespace,
+// with an empty caBundle.
 func Configuration(namespace string) *admissionv1.MutatingWebhookConfiguration {
 	return &admissionv1.MutatingWebhookConfiguration{
 		TypeMeta: metav1.TypeMeta{
@@ -129,13 +158,8 @@ func guardWebhook(namespace string) admissionv1.MutatingWebhook {
 // namespaces that must work when podkeep does not, fail closed.
 func newWebhook(namespace, name, path string) admissionv1.MutatingWebhook {
 	return admissionv1.MutatingWebhook{
-		Name: name,
-		ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{
-			Namespace: namespace,
-			Name:      ServiceName,
-			Path:      ptr.To(path),
-			Port:      ptr.To(ServicePort),
-		}},
+		Name:         name,
+		ClientConfig: clientConfig(namespace, path),
 		Rules: []admissionv1.RuleWithOperations{{
 			Operations: []admissionv1.OperationType{admissionv1.Create},
 			Rule: admissionv1.Rule{
@@ -155,6 +179,15 @@ func newWebhook(namespace, name, path string) admissionv1.MutatingWebhook {
 		ReinvocationPolicy:      ptr.To(admissionv1.IfNeededReinvocationPolicy),
 		MatchConditions:         []admissionv1.MatchCondition{{Name: "not-a-mirror-pod", Expression: notMirror}},
 	}
+}
+
+func clientConfig(namespace, path string) admissionv1.WebhookClientConfig {
+	return admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{
+		Namespace: namespace,
+		Name:      ServiceName,
+		Path:      ptr.To(path),
+		Port:      ptr.To(ServicePort),
+	}}
 }
 
 // outside excludes the namespaces that are never matched: podkeep must be able to

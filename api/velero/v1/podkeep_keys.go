@@ -21,6 +21,21 @@ const (
 	RestoringLabel = "podkeep.io/restoring"
 )
 
+// Keys of podkeep on claims of applications.
+const (
+	// ClaimFSBackupAnnotation says, on a PersistentVolumeClaim, whether file system
+	// backup takes its data: ClaimInclude or ClaimExclude. It beats the lists of pods
+	// and all defaults, and is beaten by volume policies of backups and, where it
+	// includes, by FSBackupOff. Any other value has no effect and is warned of.
+	ClaimFSBackupAnnotation = "podkeep.io/fs-backup"
+
+	// ClaimInclude takes the data of the claim.
+	ClaimInclude = "include"
+
+	// ClaimExclude leaves the data of the claim out.
+	ClaimExclude = "exclude"
+)
+
 // Annotations of podkeep on application pods.
 const (
 	// SelectedVolumesAnnotation lists the volumes that file system backup takes,
@@ -87,8 +102,31 @@ const (
 	ScheduleUIDAnnotation = "podkeep.io/schedule-uid"
 
 	// ConfigLabel marks a ConfigMap that podkeep reads, so that it can be checked
-	// when it is written.
+	// when it is written. Its values are the Config… constants.
 	ConfigLabel = "podkeep.io/config"
+)
+
+// Values of ConfigLabel: what a ConfigMap is for. ConfigMaps that can be told by
+// other labels, by the name in a component's arguments or by their content need no
+// label.
+const (
+	// ConfigNodeAgent has the settings of the node agents.
+	ConfigNodeAgent = "node-agent"
+
+	// ConfigBackupRepository has the configuration of new repositories.
+	ConfigBackupRepository = "backup-repository"
+
+	// ConfigMaintenanceJobs has the settings of maintenance Jobs.
+	ConfigMaintenanceJobs = "repo-maintenance-job"
+
+	// ConfigResourcePolicy has volume policies and an include/exclude policy.
+	ConfigResourcePolicy = "resource-policy"
+
+	// ConfigResourceModifier has changes that a restore makes to objects.
+	ConfigResourceModifier = "resource-modifier"
+
+	// ConfigUnchecked is not to be checked, whatever it looks like.
+	ConfigUnchecked = "none"
 )
 
 // Keys of podkeep that the sync of backups writes.

@@ -16,6 +16,7 @@ import (
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/location"
 	"github.com/podkeep/podkeep/internal/moverparts"
+	"github.com/podkeep/podkeep/internal/repositoryconfig"
 	"github.com/podkeep/podkeep/internal/wire"
 )
 
@@ -47,7 +48,7 @@ const (
 type request struct {
 	repository *velerov1.BackupRepository
 	location   *velerov1.BackupStorageLocation
-	settings   settings
+	settings   repositoryconfig.Maintenance
 
 	// server is the server's own pod: what it takes to run in this cluster, the Job
 	// takes over.
@@ -90,7 +91,7 @@ func build(q request) (*batchv1.Job, error) {
 		return nil, err
 	}
 	labels := map[string]string{}
-	maps.Copy(labels, orInherited(q.settings.podLabels, moverparts.Labels(q.server)))
+	maps.Copy(labels, orInherited(q.settings.PodLabels, moverparts.Labels(q.server)))
 	labels[velerov1.RepositoryNameLabel] = velerov1.RepositoryNameLabelValue(q.repository.Name)
 	return &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
@@ -108,7 +109,7 @@ func build(q request) (*batchv1.Job, error) {
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{
 					Name: podName, Labels: maps.Clone(labels),
-					Annotations: orInherited(q.settings.podAnnotations, moverparts.Annotations(q.server)),
+					Annotations: orInherited(q.settings.PodAnnotations, moverparts.Annotations(q.server)),
 				},
 				Spec: podSpec(q, corev1.Container{
 					Name:            containerName,
@@ -117,7 +118,7 @@ func build(q request) (*batchv1.Job, error) {
 					Command:         []string{moverparts.Program},
 					Args:            []string{moverparts.Subcommand, argument},
 					Env:             append(moverparts.Environment(server), mounts.Env...),
-					Resources:       q.settings.resources,
+					Resources:       q.settings.Resources,
 					VolumeMounts:    mounts.Mounts,
 					SecurityContext: server.SecurityContext,
 
@@ -138,8 +139,8 @@ func podSpec(q request, c corev1.Container, volumes []corev1.Volume) corev1.PodS
 		ImagePullSecrets:             q.server.Spec.ImagePullSecrets,
 		DNSPolicy:                    q.server.Spec.DNSPolicy,
 		DNSConfig:                    q.server.Spec.DNSConfig,
-		PriorityClassName:            q.settings.priorityClassName,
-		Affinity:                     q.settings.affinity,
+		PriorityClassName:            q.settings.PriorityClassName,
+		Affinity:                     q.settings.Affinity,
 		Tolerations:                  tolerations(q.server),
 		SecurityContext:              q.server.Spec.SecurityContext,
 		Containers:                   []corev1.Container{c},

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/repositoryconfig"
 	"github.com/podkeep/podkeep/internal/wire"
 )
 
@@ -46,6 +47,12 @@ func serverPod() *corev1.Pod {
 	}
 }
 
+func onNodes(requirements ...corev1.NodeSelectorRequirement) *corev1.Affinity {
+	return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+		NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: requirements}},
+	}}}
+}
+
 func TestBuild(t *testing.T) {
 	t.Parallel()
 	for name, mod := range map[string]func(*request){
@@ -56,9 +63,9 @@ func TestBuild(t *testing.T) {
 		"filesystem-configured": func(q *request) {
 			q.location.Spec.Provider = "filesystem"
 			q.location.Spec.Config = map[string]string{"fspath": "/backups", "claim": "store"}
-			q.settings = settings{
-				priorityClassName: "low", podLabels: map[string]string{"team": "storage"}, podAnnotations: map[string]string{"a": "b"},
-				affinity: onNodes(corev1.NodeSelectorRequirement{Key: "disk", Operator: "In", Values: []string{"ssd"}}),
+			q.settings = repositoryconfig.Maintenance{
+				PriorityClassName: "low", PodLabels: map[string]string{"team": "storage"}, PodAnnotations: map[string]string{"a": "b"},
+				Affinity: onNodes(corev1.NodeSelectorRequirement{Key: "disk", Operator: "In", Values: []string{"ssd"}}),
 			}
 		},
 	} {

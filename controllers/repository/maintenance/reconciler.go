@@ -23,6 +23,7 @@ import (
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/location"
 	"github.com/podkeep/podkeep/internal/locationaccess"
+	"github.com/podkeep/podkeep/internal/repositoryconfig"
 )
 
 // Resolver makes a location usable (locationaccess.Resolver).
@@ -157,7 +158,7 @@ func (r *Reconciler) act(ctx context.Context, o observed, s step) error {
 		return r.start(ctx, o)
 	case actRecord:
 		current, _ := r.settings(ctx, o.repository)
-		return r.removeJobs(ctx, surplus(o, s.job, current.keepJobs))
+		return r.removeJobs(ctx, surplus(o, s.job, current.KeepJobs))
 	case actGiveUp:
 		return r.removeJobs(ctx, []batchv1.Job{*s.job})
 	default:
@@ -202,21 +203,23 @@ func (r *Reconciler) start(ctx context.Context, o observed) error {
 }
 
 // settings reads the ConfigMap, and says what in it is not used.
-func (r *Reconciler) settings(ctx context.Context, repo *velerov1.BackupRepository) (settings, []string) {
+func (r *Reconciler) settings(ctx context.Context, repo *velerov1.BackupRepository) (repositoryconfig.Maintenance, []string) {
 	if r.ConfigMap == "" {
-		return parseSettings(nil, repo.Name)
+		s, _ := repositoryconfig.ParseMaintenance(nil, repo.Name)
+		return s, nil
 	}
 	configMap := &corev1.ConfigMap{}
 	if err := r.Reader.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: r.ConfigMap}, configMap); err != nil {
-		s, _ := parseSettings(nil, repo.Name)
+		s, _ := repositoryconfig.ParseMaintenance(nil, repo.Name)
 		return s, []string{err.Error()}
 	}
-	s, problems := parseSettings(configMap.Data, repo.Name)
-	if s.priorityClassName != "" {
-		err := r.Reader.Get(ctx, client.ObjectKey{Name: s.priorityClassName}, &schedulingv1.PriorityClass{})
+	s, found := repositoryconfig.ParseMaintenance(configMap.Data, repo.Name)
+	problems := found.All()
+	if s.PriorityClassName != "" {
+		err := r.Reader.Get(ctx, client.ObjectKey{Name: s.PriorityClassName}, &schedulingv1.PriorityClass{})
 		if err != nil {
 			problems = append(problems, fmt.Sprintf("priorityClassName: %v", err))
-			s.priorityClassName = "" // with it, no pod could be made
+			s.PriorityClassName = "" // with it, no pod could be made
 		}
 	}
 	return s, problems

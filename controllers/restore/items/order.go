@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/restorespec"
 )
 
 // Priorities are the resources that are restored before and after all others.
@@ -156,26 +156,9 @@ type Reason string
 // such as events, or something that belongs to podkeep itself.
 const ReasonNotRestorable Reason = "NotRestorable"
 
-// NotRestorable are the resources that no restore writes; the names are those
-// that Velero adds to spec.excludedResources (velero-facts §2.2).
-var NotRestorable = []string{
-	"nodes",
-	"events",
-	"events.events.k8s.io",
-	"backups.velero.io",
-	"restores.velero.io",
-	"resticrepositories.velero.io",
-	"csinodes.storage.k8s.io",
-	"volumeattachments.storage.k8s.io",
-	"backuprepositories.velero.io",
-}
-
 // ExcludedResource returns why a resource of an archive is left out, or "".
-//
-// Beyond NotRestorable all other kinds of velero.io are left out: a restored
-// PodVolumeRestore or DeleteBackupRequest would be carried out.
 func ExcludedResource(gr schema.GroupResource) Reason {
-	if gr.Group == velerov1.GroupName || slices.Contains(NotRestorable, gr.String()) {
+	if restorespec.IsNeverRestored(gr) {
 		return ReasonNotRestorable
 	}
 	return ""

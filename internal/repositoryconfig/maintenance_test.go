@@ -1,4 +1,4 @@
-package maintenance
+package repositoryconfig
 
 import (
 	"testing"
@@ -14,12 +14,12 @@ func onNodes(requirements ...corev1.NodeSelectorRequirement) *corev1.Affinity {
 	}}}
 }
 
-func TestParseSettings(t *testing.T) {
+func TestParseMaintenance(t *testing.T) {
 	t.Parallel()
 	const own = "shop-default-kopia"
 	for name, tc := range map[string]struct {
 		data         map[string]string
-		want         func(*settings)
+		want         func(*Maintenance)
 		wantProblems []string
 	}{
 		"none": {},
@@ -27,12 +27,12 @@ func TestParseSettings(t *testing.T) {
 			data: map[string]string{"global": `{"podResources":{"cpuRequest":"100m","memoryLimit":"1Gi"},"keepLatestMaintenanceJobs":5,
 				"priorityClassName":"low","podAnnotations":{"a":"b"},"podLabels":{"c":"d"},"loadAffinity":[{"nodeSelector":{"matchLabels":{"z":"1","disk":"ssd"},
 				"matchExpressions":[{"key":"spot","operator":"DoesNotExist"}]}}]}`},
-			want: func(s *settings) {
-				s.keepJobs, s.priorityClassName = 5, "low"
-				s.podAnnotations, s.podLabels = map[string]string{"a": "b"}, map[string]string{"c": "d"}
-				s.resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m")}
-				s.resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}
-				s.affinity = onNodes(
+			want: func(s *Maintenance) {
+				s.KeepJobs, s.PriorityClassName = 5, "low"
+				s.PodAnnotations, s.PodLabels = map[string]string{"a": "b"}, map[string]string{"c": "d"}
+				s.Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m")}
+				s.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}
+				s.Affinity = onNodes(
 					corev1.NodeSelectorRequirement{Key: "disk", Operator: "In", Values: []string{"ssd"}},
 					corev1.NodeSelectorRequirement{Key: "z", Operator: "In", Values: []string{"1"}},
 					corev1.NodeSelectorRequirement{Key: "spot", Operator: "DoesNotExist"},
@@ -45,9 +45,9 @@ func TestParseSettings(t *testing.T) {
 				own:      `{"keepLatestMaintenanceJobs":2,"priorityClassName":"high","podLabels":{"x":"y"}}`,
 				"other":  `{"keepLatestMaintenanceJobs":9}`,
 			},
-			want: func(s *settings) {
-				s.keepJobs, s.priorityClassName = 2, "low"
-				s.resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m")}
+			want: func(s *Maintenance) {
+				s.KeepJobs, s.PriorityClassName = 2, "low"
+				s.Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m")}
 			},
 		},
 		"a typo does not stop maintenance": {
@@ -58,8 +58,8 @@ func TestParseSettings(t *testing.T) {
 			wantProblems: []string{
 				"data[shop-default-kopia]: unexpected end of JSON input",
 				`data[global]: podResources.cpuRequest: Invalid value: "one"`,
-				"data[global]: keepLatestMaintenanceJobs: Invalid value: 0: must be at least 1",
 				"data[global]: loadAffinity[0].nodeSelector:",
+				"data[global]: keepLatestMaintenanceJobs: Invalid value: 0: must be at least 1",
 				"data[global]: loadAffinity: only the first of 2 is used",
 			},
 		},
@@ -67,12 +67,13 @@ func TestParseSettings(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := NewWithT(t)
-			want := settings{keepJobs: 3}
+			want := Maintenance{KeepJobs: 3}
 			if tc.want != nil {
 				tc.want(&want)
 			}
 
-			got, problems := parseSettings(tc.data, own)
+			got, found := ParseMaintenance(tc.data, own)
+			problems := found.All()
 
 			g.Expect(got).To(Equal(want))
 			g.Expect(problems).To(HaveLen(len(tc.wantProblems)))
@@ -81,4 +82,24 @@ func TestParseSettings(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestCheckMaintenance(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+
+	got := CheckMaintenance(map[string]string{
+		"global":             `{"keepLatestMaintenanceJobs":0,"surprise":1}`,
+		"shop-default-kopia": `{"podResources":{"cpuLimit":"much"}}`,
+		"other":              `[]`,
+	})
+
+	g.Expect(got.Invalid).To(HaveExactElements(
+		HavePrefix("data[other]: json:"),
+		HavePrefix(`data[shop-default-kopia]: podResources.cpuLimit: Invalid value: "much": must be a quantity`),
+	))
+	g.Expect(got.Ignored).To(HaveExactElements(
+		HavePrefix("data[global]: keepLatestMaintenanceJobs: Invalid value: 0"),
+		HavePrefix("data[global]: surprise: unknown key, ignored"),
+	))
 }

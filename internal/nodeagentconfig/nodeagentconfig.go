@@ -1,11 +1,11 @@
-// Package settings reads the node agent's ConfigMap: Velero's JSON, with its keys
+// Package nodeagentconfig reads the node agent's ConfigMap: Velero's JSON, with its keys
 // and defaults (velero-facts §8.1), and one key of podkeep's own.
 //
 // It is pure. The node agent reads ConfigMap and node once at start, calls Parse
 // and logs the warnings; what does not parse stops the start, so that a typo is
-// seen at once. Keys that only serve Velero's CSI data movement are warned about
+// seen at once. The webhook calls it when the ConfigMap is written. Keys that only serve Velero's CSI data movement are warned about
 // and ignored.
-package settings
+package nodeagentconfig
 
 import (
 	"encoding/json"
