@@ -11,7 +11,7 @@ import (
 )
 
 // volumeRoot opens paths below a volume's directory and never follows a symbolic
-// link. The application may replace a directory by a link to /credentials while
+// link. The application may replace a directory by a link to /inputs while
 // the mover walks; the mover must not read or write through it.
 type volumeRoot struct {
 	fd   int

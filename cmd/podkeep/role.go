@@ -108,11 +108,11 @@ func (f *roleFlags) newManager(o managerOptions) (ctrl.Manager, error) {
 }
 
 // A role gives memory back once it has settled after its start, which runs through
-// much that is never used again, and then every minute: a backup or restore makes
+// much that is never used again, and then again and again: a backup or restore makes
 // pages resident that are not needed until the next. It takes milliseconds.
 const (
 	settleTime      = 10 * time.Second
-	releaseInterval = time.Minute
+	releaseInterval = 15 * time.Second
 )
 
 func releaseMemory(ctx context.Context) error {

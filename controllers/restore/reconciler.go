@@ -31,6 +31,7 @@ import (
 	"github.com/podkeep/podkeep/internal/hookrun"
 	"github.com/podkeep/podkeep/internal/objectstore"
 	"github.com/podkeep/podkeep/internal/outcome"
+	"github.com/podkeep/podkeep/internal/ownwrites"
 )
 
 // Locations opens the object storage of a BackupStorageLocation
@@ -67,6 +68,7 @@ type Reconciler struct {
 	Options Options
 
 	looks looks
+	own   ownwrites.Memory[velerov1.Restore, *velerov1.Restore]
 }
 
 // Options are the settings of the server that concern restores. The zero value of
@@ -214,16 +216,23 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return ctrl.Result{RequeueAfter: s.after}, nil
 }
 
-// get returns the Restore as the API server has it, or nil when there is nothing
-// to do for it. The cache may be older than this reconciler's last write, and a
-// second pass over all items is expensive; a finished Restore stays finished.
+// get returns the Restore, or nil when there is nothing to do for it. Until its
+// items are restored it is read from the API server: the cache may be older than
+// the last write of this server or of the one before it, and a second pass over all
+// items is expensive. From then on, and when it is finished, it stays so, and the
+// cache will do.
 func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*velerov1.Restore, error) {
 	restore := &velerov1.Restore{}
 	if err := r.Client.Get(ctx, key, restore); err != nil {
+		r.own.Forget(key)
 		return nil, client.IgnoreNotFound(err)
 	}
-	if restore.IsFinished() && restore.DeletionTimestamp == nil {
+	r.own.Refresh(restore)
+	switch {
+	case restore.IsFinished() && restore.DeletionTimestamp == nil:
 		return nil, nil
+	case areItemsRestored(restore) && restore.DeletionTimestamp == nil:
+		return restore, nil
 	}
 	if err := r.Reader.Get(ctx, key, restore); err != nil {
 		return nil, client.IgnoreNotFound(err)
@@ -238,8 +247,11 @@ func (r *Reconciler) patch(ctx context.Context, before, after *velerov1.Restore)
 		return nil
 	}
 	err := r.Client.Patch(ctx, after, client.MergeFrom(before))
-	if after.DeletionTimestamp != nil {
+	switch {
+	case after.DeletionTimestamp != nil:
 		return client.IgnoreNotFound(err) // the finalizer is gone, and so is the object
+	case err == nil:
+		r.own.Remember(after)
 	}
 	return err
 }
@@ -280,8 +292,11 @@ func (r *Reconciler) findBackup(ctx context.Context, restore *velerov1.Restore) 
 		return r.findNewest(ctx, restore.Spec.ScheduleName)
 	}
 	backup := &velerov1.Backup{}
-	// Not from the cache: a backup that has completed a moment ago can be restored.
-	err := r.Reader.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: restore.Spec.BackupName}, backup)
+	reader := r.Reader // not the cache: a backup that has completed a moment ago can be restored
+	if areItemsRestored(restore) {
+		reader = r.Client
+	}
+	err := reader.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: restore.Spec.BackupName}, backup)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}

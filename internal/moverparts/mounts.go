@@ -8,6 +8,7 @@
 package moverparts
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 
@@ -22,14 +23,15 @@ import (
 const (
 	CacheDir        = "/cache"
 	TemporaryDir    = "/tmp"
-	CredentialsFile = credentialsDir + "/cloud"
-	PasswordFile    = passwordDir + "/repository-password"
+	InputsDir       = "/inputs"
+	CredentialsFile = InputsDir + "/cloud"
+	PasswordFile    = InputsDir + "/repository-password"
 
-	credentialsDir  = "/credentials"
-	passwordDir     = "/repository"
-	authoritiesDir  = "/authorities"
-	authoritiesFile = authoritiesDir + "/ca.crt"
+	authoritiesFile = InputsDir + "/ca.crt"
 )
+
+// inputsVolume is the name of the volume at InputsDir.
+const inputsVolume = "inputs"
 
 // Program and Subcommand are how a mover is started; its argument is the task.
 const (
@@ -48,6 +50,9 @@ const SecretFileMode = 0o400
 // Mounts collects the volumes of a mover, where they are mounted, and variables
 // that say so.
 //
+// All small files are in one volume, InputsDir: each volume of its own costs the
+// node a mount, and a restore of many pods waits for the node's processors.
+//
 // Secrets are optional, so that a mover without one starts and says what is
 // missing; a pod without a Secret that it needs hangs and says nothing.
 type Mounts struct {
@@ -55,8 +60,10 @@ type Mounts struct {
 	Mounts  []corev1.VolumeMount
 	Env     []corev1.EnvVar
 
-	// SecretMode is the mode of files of Secrets; 0 means SecretFileMode.
+	// SecretMode is the mode of files in InputsDir; 0 means SecretFileMode.
 	SecretMode int32
+
+	inputs *corev1.ProjectedVolumeSource // in Volumes; nil while there is none
 }
 
 // Add mounts a source at a path.
@@ -73,7 +80,7 @@ func (m *Mounts) AddMount(name string, source corev1.VolumeSource, mount corev1.
 
 // AddPassword mounts the password of the repositories at PasswordFile.
 func (m *Mounts) AddPassword(key *corev1.SecretKeySelector) {
-	m.AddMount("repository-password", m.secretFile(key, path.Base(PasswordFile)), corev1.VolumeMount{MountPath: passwordDir, ReadOnly: true})
+	m.AddInput(secretFile(key, path.Base(PasswordFile)))
 }
 
 // AddLocation mounts what it takes to reach a storage location: for a folder the
@@ -88,12 +95,10 @@ func (m *Mounts) AddLocation(bsl *velerov1.BackupStorageLocation, credentials *c
 		return m.addFolder(l)
 	}
 	if credentials != nil {
-		m.AddMount("credentials", m.secretFile(credentials, path.Base(CredentialsFile)),
-			corev1.VolumeMount{MountPath: credentialsDir, ReadOnly: true})
+		m.AddInput(secretFile(credentials, path.Base(CredentialsFile)))
 	}
 	if s := bsl.Spec.ObjectStorage; s != nil && s.CACertRef != nil {
-		m.AddMount("authorities", m.secretFile(s.CACertRef, path.Base(authoritiesFile)),
-			corev1.VolumeMount{MountPath: authoritiesDir, ReadOnly: true})
+		m.AddInput(secretFile(s.CACertRef, path.Base(authoritiesFile)))
 		m.Env = append(m.Env, corev1.EnvVar{Name: authoritiesVariable, Value: authoritiesFile})
 	}
 	return nil
@@ -125,15 +130,19 @@ func EmptyDir() corev1.VolumeSource {
 	return corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}
 }
 
-func (m *Mounts) secretFile(key *corev1.SecretKeySelector, file string) corev1.VolumeSource {
-	mode := m.SecretMode
-	if mode == 0 {
-		mode = SecretFileMode
+// AddInput adds files to InputsDir.
+func (m *Mounts) AddInput(files corev1.VolumeProjection) {
+	if m.inputs == nil {
+		m.inputs = &corev1.ProjectedVolumeSource{DefaultMode: ptr.To(cmp.Or(m.SecretMode, int32(SecretFileMode)))}
+		m.AddMount(inputsVolume, corev1.VolumeSource{Projected: m.inputs}, corev1.VolumeMount{MountPath: InputsDir, ReadOnly: true})
 	}
-	return corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
-		SecretName:  key.Name,
-		Items:       []corev1.KeyToPath{{Key: key.Key, Path: file}},
-		DefaultMode: ptr.To(mode),
-		Optional:    ptr.To(true),
+	m.inputs.Sources = append(m.inputs.Sources, files)
+}
+
+func secretFile(key *corev1.SecretKeySelector, file string) corev1.VolumeProjection {
+	return corev1.VolumeProjection{Secret: &corev1.SecretProjection{
+		LocalObjectReference: key.LocalObjectReference,
+		Items:                []corev1.KeyToPath{{Key: key.Key, Path: file}},
+		Optional:             ptr.To(true),
 	}}
 }

@@ -14,6 +14,7 @@ import (
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/outcome"
+	"github.com/podkeep/podkeep/internal/ownwrites"
 	"github.com/podkeep/podkeep/internal/wire"
 	"github.com/podkeep/podkeep/nodeagent/movement"
 	"github.com/podkeep/podkeep/nodeagent/moverpod"
@@ -40,7 +41,7 @@ type Reconciler struct {
 
 	Recorder events.EventRecorder
 
-	own movement.OwnWrites[velerov1.PodVolumeBackup, *velerov1.PodVolumeBackup]
+	own ownwrites.Memory[velerov1.PodVolumeBackup, *velerov1.PodVolumeBackup]
 }
 
 // +kubebuilder:rbac:groups=velero.io,namespace=velero,resources=podvolumebackups,verbs=get;list;watch;update;patch

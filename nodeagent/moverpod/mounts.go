@@ -9,11 +9,10 @@ import (
 	"github.com/podkeep/podkeep/internal/wire"
 )
 
-// Where the slot is mounted in a mover. The rest is in internal/moverparts.
+// Where the slot is in a mover. The rest is in internal/moverparts.
 const (
-	slotDir  = "/podinfo"
 	slotName = "slot"
-	slotFile = slotDir + "/" + slotName
+	slotFile = moverparts.InputsDir + "/" + slotName
 )
 
 // mountsOf returns all volumes of the mover, in a fixed order.
@@ -26,7 +25,7 @@ func mountsOf(t Template, m Mover) (moverparts.Mounts, error) {
 	})
 	all.Add("cache", moverparts.CacheDir, cacheVolume(t, m))
 	all.Add("tmp", moverparts.TemporaryDir, moverparts.EmptyDir())
-	all.AddMount("podinfo", slotInfo(), corev1.VolumeMount{MountPath: slotDir, ReadOnly: true})
+	all.AddInput(slotInfo())
 	all.AddPassword(&t.RepositoryPassword)
 	return all, all.AddLocation(m.Location, credentialsOf(t, m.Location))
 }
@@ -76,8 +75,8 @@ func directory(hostPath string) corev1.VolumeSource {
 }
 
 // slotInfo shows the mover its slot annotation, now and when it changes.
-func slotInfo() corev1.VolumeSource {
-	return corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{{
+func slotInfo() corev1.VolumeProjection {
+	return corev1.VolumeProjection{DownwardAPI: &corev1.DownwardAPIProjection{Items: []corev1.DownwardAPIVolumeFile{{
 		Path:     slotName,
 		FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations['" + velerov1.SlotAnnotation + "']"},
 	}}}}

@@ -102,7 +102,7 @@ func TestTaskOfMoverPodParses(t *testing.T) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(task.VolumePath).To(Equal("/uid-1"))
 	g.Expect(task.Restore.RestoreUID).To(Equal("restore-uid"))
-	g.Expect(task.Repository.Location.CredentialsFile).To(Equal("/credentials/cloud"))
+	g.Expect(task.Repository.Location.CredentialsFile).To(Equal("/inputs/cloud"))
 }
 
 func TestTemplateFor(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/outcome"
+	"github.com/podkeep/podkeep/internal/ownwrites"
 	"github.com/podkeep/podkeep/internal/wire"
 	"github.com/podkeep/podkeep/nodeagent/movement"
 	"github.com/podkeep/podkeep/nodeagent/moverpod"
@@ -38,7 +39,7 @@ type Reconciler struct {
 
 	Recorder events.EventRecorder
 
-	own movement.OwnWrites[velerov1.PodVolumeRestore, *velerov1.PodVolumeRestore]
+	own ownwrites.Memory[velerov1.PodVolumeRestore, *velerov1.PodVolumeRestore]
 }
 
 // +kubebuilder:rbac:groups=velero.io,namespace=velero,resources=podvolumerestores,verbs=get;list;watch;update;patch

@@ -1,4 +1,10 @@
-package movement
+// Package ownwrites lets a reconciler that reads from a cache see what it has
+// written itself, while the cache is behind.
+//
+// A merge patch replaces whole lists, so a step that is decided from an object of
+// two steps ago would turn conditions back. Reading from the API server instead
+// costs a request per step.
+package ownwrites
 
 import (
 	"sync"
@@ -8,14 +14,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// OwnWrites lets a reconciler see what it has written itself, for as long as its
-// cache does not. Steps follow each other within milliseconds here, and a step
-// that is decided from an object of two steps ago turns its conditions back: a
-// merge patch replaces the whole list.
+// Memory keeps the last object of each name that was written, for as long as the
+// cache does not have it.
 //
 // It is no state: without it the same steps would be taken, with some writes more.
 // The zero value is ready for use, by several goroutines.
-type OwnWrites[T any, P interface {
+type Memory[T any, P interface {
 	*T
 	client.Object
 	DeepCopyInto(into *T)
@@ -26,7 +30,7 @@ type OwnWrites[T any, P interface {
 
 // Refresh replaces an object of the cache by the one that was written last, if
 // that is newer.
-func (w *OwnWrites[T, P]) Refresh(cached P) {
+func (w *Memory[T, P]) Refresh(cached P) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	name := nameOf(cached)
@@ -43,7 +47,7 @@ func (w *OwnWrites[T, P]) Refresh(cached P) {
 }
 
 // Remember takes an object as the API server returned it for a write.
-func (w *OwnWrites[T, P]) Remember(own P) {
+func (w *Memory[T, P]) Remember(own P) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.written == nil {
@@ -55,7 +59,7 @@ func (w *OwnWrites[T, P]) Remember(own P) {
 }
 
 // Forget drops what is remembered of an object that is gone.
-func (w *OwnWrites[T, P]) Forget(name types.NamespacedName) {
+func (w *Memory[T, P]) Forget(name types.NamespacedName) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.written, name)

@@ -1,4 +1,4 @@
-package movement
+package ownwrites
 
 import (
 	"testing"
@@ -33,7 +33,7 @@ func TestOwnWrites(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := NewWithT(t)
-			var w OwnWrites[velerov1.PodVolumeRestore, *velerov1.PodVolumeRestore]
+			var w Memory[velerov1.PodVolumeRestore, *velerov1.PodVolumeRestore]
 			if tc.own != nil {
 				w.Remember(tc.own)
 				tc.own.Status.Node = "changed by the caller later"
@@ -49,7 +49,7 @@ func TestOwnWrites(t *testing.T) {
 func TestForgottenWritesAreNotSeen(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
-	var w OwnWrites[velerov1.PodVolumeRestore, *velerov1.PodVolumeRestore]
+	var w Memory[velerov1.PodVolumeRestore, *velerov1.PodVolumeRestore]
 	own := &velerov1.PodVolumeRestore{ObjectMeta: metav1.ObjectMeta{Namespace: "velero", Name: "a", ResourceVersion: "2"}}
 	w.Remember(own)
 
