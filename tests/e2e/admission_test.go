@@ -40,7 +40,10 @@ func TestSelectionIsStampedInLabelledNamespaces(t *testing.T) {
 	ns := c.NewNamespace(t, "policy")
 	labelNamespace(t, c, ns, velerov1.FSBackupLabel, velerov1.FSBackupOptOut)
 	pod := suite.Pod(ns, "app")
-	pod.Annotations = map[string]string{velerov1.VolumesToExcludeAnnotation: " scratch , typo"}
+	pod.Annotations = map[string]string{
+		velerov1.VolumesToExcludeAnnotation: " scratch , typo",
+		velerov1.VolumesToBackupAnnotation:  "scratch", // an exclude goes before
+	}
 	for _, name := range []string{"scratch", "config"} {
 		v := corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}
 		if name == "config" {
