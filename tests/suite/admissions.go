@@ -181,7 +181,7 @@ func (c *Cluster) Served(t *testing.T) []*x509.Certificate {
 	for _, p := range pods.Items {
 		if p.DeletionTimestamp.IsZero() && isReady(p) {
 			// Whether it is trusted is asked elsewhere.
-			leaf, err := handshake(t.Context(), p, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // see above
+			leaf, err := handshake(t.Context(), p, &tls.Config{InsecureSkipVerify: true})
 			g.Expect(err).NotTo(HaveOccurred())
 			served = append(served, leaf)
 		}
