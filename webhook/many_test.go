@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"context"
-	"fmt"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -35,33 +34,23 @@ func (m manyNamespaces) Get(ctx context.Context, key client.ObjectKey, into clie
 	return nil
 }
 
-// TestManyNamespacesAreDecidedWithoutTheAPI has pods of 10 000 namespaces with all
-// policies, with and without lists of their own, and of a restore: the API server is
-// not asked once.
-func TestManyNamespacesAreDecidedWithoutTheAPI(t *testing.T) {
+// TestGateAndGuardDecideWithoutARead has pods of many namespaces: of a restore, and
+// beside one. What the caches know, the API server is not asked for. Selection is in
+// TestTenThousandNamespacesAreDecidedWithoutARead.
+func TestGateAndGuardDecideWithoutARead(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
-	const count = 10_000
-	policies := []string{velerov1.FSBackupOptIn, velerov1.FSBackupOptOut, velerov1.FSBackupOff, "typo"}
 	cache := manyNamespaces{
 		world: worldWith(restore("shop-1", velerov1.RestorePhaseInProgress), claimOf("shop", "data", "uid")), policies: map[string]string{},
 	}
-	for i := range count {
-		cache.policies[fmt.Sprintf("ns-%d", i)] = policies[i%len(policies)]
+	for i := range scaleNamespaces {
+		cache.policies[scaleName(i)] = scaleWorldOf(i).policy
 	}
 	api := worldWith()
-	stamp := (&selectionHandler{cache: cache}).judge
-	gate := (&gateHandler{cache: cache, live: api, namespace: installNamespace, image: gateImage}).judge
-	guard := (&guardHandler{cache: cache, live: api, namespace: installNamespace}).judge
-	want := map[string]string{velerov1.FSBackupOptIn: "", velerov1.FSBackupOptOut: "data", velerov1.FSBackupOff: "", "typo": ""}
-	wantListed := map[string]string{velerov1.FSBackupOptIn: "data", velerov1.FSBackupOptOut: "data", velerov1.FSBackupOff: "", "typo": "data"}
+	gated := &gateHandler{cache: cache, live: api, namespace: installNamespace, image: gateImage}
+	gate, guard := gated.judge, (&guardHandler{gated}).judge
 
-	for name, policy := range cache.policies {
-		plain := judged(t, stamp, podIn(name, volumes("data")))
-		g.Expect(plain.reason).To(Equal(reasonStamped))
-		g.Expect(plain.pod.Annotations).To(HaveKeyWithValue(velerov1.SelectedVolumesAnnotation, want[policy]))
-		listed := judged(t, stamp, podIn(name, volumes("data"), include("data")))
-		g.Expect(listed.pod.Annotations).To(HaveKeyWithValue(velerov1.SelectedVolumesAnnotation, wantListed[policy]))
+	for name := range cache.policies {
 		g.Expect(judged(t, gate, podIn(name, volumes("data"), restored("data"))).reason).To(Equal(reasonGated))
 		g.Expect(judged(t, guard, podIn(name, volumes("data"))).reason).To(Equal(reasonClaimFree))
 	}

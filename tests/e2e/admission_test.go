@@ -96,7 +96,10 @@ func TestGateIsTuned(t *testing.T) {
 	settings := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: suite.Namespace, Name: "fs-restore-action-config",
-			Labels: map[string]string{velerov1.PluginConfigLabel: "", velerov1.PodVolumeRestoreLabel: velerov1.RestoreItemActionKind},
+			Labels: map[string]string{
+				velerov1.PluginConfigLabel: "", velerov1.PodVolumeRestoreLabel: velerov1.RestoreItemActionKind,
+				velerov1.ConfigLabel: velerov1.ConfigUnchecked, // as if the webhook had been away when it was written
+			},
 		},
 		Data: map[string]string{"cpuRequest": "20m", "memLimit": "0", "secCtxRunAsUser": "4242", "cpuLimit": "plenty"},
 	}
