@@ -9,6 +9,7 @@ import (
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/config/crd"
+	"github.com/podkeep/podkeep/config/monitoring"
 	"github.com/podkeep/podkeep/config/rbac"
 	"github.com/podkeep/podkeep/internal/location"
 	"github.com/podkeep/podkeep/webhook/registration"
@@ -57,10 +58,23 @@ func Objects(o Options) ([]client.Object, error) {
 	for _, configuration := range registration.Configurations(o.Namespace, configMapNames(o)) {
 		objects = append(objects, injected(o, configuration))
 	}
+	monitors, err := monitors(o)
+	if err != nil {
+		return nil, err
+	}
+	objects = append(objects, monitors...)
 	for _, obj := range objects {
 		label(obj)
 	}
 	return objects, nil
+}
+
+// monitors are the objects of the Prometheus operator, none unless they are wanted.
+func monitors(o Options) ([]client.Object, error) {
+	if o.Monitoring == nil {
+		return nil, nil
+	}
+	return monitoring.Objects(o.Namespace, o.Monitoring.Labels)
 }
 
 // label marks every object as Velero's installer does, so that Velero's own

@@ -157,7 +157,7 @@ func isReady(p corev1.Pod) bool {
 
 // EmptyDir is the folder of a pod's emptyDir volume.
 func (c *Cluster) EmptyDir(p corev1.Pod, volume string) string {
-	return filepath.Join(c.StateDir, "kubelet", "pods", string(p.UID), "volumes", "kubernetes.io~empty-dir", volume)
+	return filepath.Join(c.nodeDir(p.Spec.NodeName), "kubelet", "pods", string(p.UID), "volumes", "kubernetes.io~empty-dir", volume)
 }
 
 // ClaimDir is the folder of a claim's local PersistentVolume.
@@ -189,7 +189,10 @@ func (c *Cluster) FirstLog(t *testing.T, p corev1.Pod, container string) string 
 // Image is the image that the test cluster's podkeep runs.
 func (c *Cluster) Image(t *testing.T) string {
 	t.Helper()
-	d, err := c.Clientset.AppsV1().Deployments(Namespace).Get(t.Context(), "velero", metav1.GetOptions{})
+	// Also for cleanups, which run after the test's context has ended.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), Short)
+	defer cancel()
+	d, err := c.Clientset.AppsV1().Deployments(Namespace).Get(ctx, "velero", metav1.GetOptions{})
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return d.Spec.Template.Spec.Containers[0].Image
 }
