@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/volumestop"
 )
 
 const (
@@ -94,7 +95,7 @@ type step struct {
 	problems []string
 
 	// volumes, with actCancelVolumes, are the ones to stop.
-	volumes []velerov1.PodVolumeRestore
+	volumes []*velerov1.PodVolumeRestore
 }
 
 // plan decides the next step. Each case is one row of the state table in
@@ -138,7 +139,7 @@ type stopping struct {
 // moves.
 func stopStep(o observed, s stopping) step {
 	end := s.since.Add(cancelGrace)
-	moving := keep(o.volumes, func(v velerov1.PodVolumeRestore) bool { return !v.IsFinished() && v.Status.Node != "" })
+	moving := keep(o.volumes, func(v velerov1.PodVolumeRestore) bool { return !v.IsFinished() && v.IsTaken() })
 	switch {
 	case len(uncanceled(o.volumes)) > 0:
 		return step{action: actCancelVolumes, reason: velerov1.ReasonCanceling, message: s.message, volumes: uncanceled(o.volumes)}
@@ -205,7 +206,7 @@ func nextLook(o observed, deadline time.Time) time.Duration {
 
 // isUntaken reports whether no node agent has taken the volume.
 func isUntaken(v velerov1.PodVolumeRestore) bool {
-	return !v.IsFinished() && v.Status.Node == ""
+	return !v.IsFinished() && !v.IsTaken()
 }
 
 // goneVolumes are the unfinished volumes whose pod does not exist any more.
@@ -222,9 +223,16 @@ func pendingVolumes(o observed) []velerov1.PodVolumeRestore {
 	})
 }
 
-// uncanceled are the volumes that have not been told to stop.
-func uncanceled(volumes []velerov1.PodVolumeRestore) []velerov1.PodVolumeRestore {
-	return keep(volumes, func(v velerov1.PodVolumeRestore) bool { return !v.IsFinished() && !v.Spec.Cancel })
+// uncanceled are the volumes that have not been told to stop, or to which nobody will
+// answer.
+func uncanceled(volumes []velerov1.PodVolumeRestore) []*velerov1.PodVolumeRestore {
+	var some []*velerov1.PodVolumeRestore
+	for i := range volumes {
+		if volumestop.MustStop(&volumes[i]) {
+			some = append(some, &volumes[i])
+		}
+	}
+	return some
 }
 
 func keep[T any](all []T, wanted func(T) bool) []T {

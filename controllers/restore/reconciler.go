@@ -32,6 +32,7 @@ import (
 	"github.com/podkeep/podkeep/internal/objectstore"
 	"github.com/podkeep/podkeep/internal/outcome"
 	"github.com/podkeep/podkeep/internal/ownwrites"
+	"github.com/podkeep/podkeep/internal/volumestop"
 )
 
 // Locations opens the object storage of a BackupStorageLocation
@@ -283,6 +284,9 @@ func (r *Reconciler) observe(ctx context.Context, restore *velerov1.Restore) (ob
 	if o.hooksLeft, err = r.observeHooks(ctx, restore); err != nil {
 		return o, err
 	}
+	if isStopping(restore) {
+		return o, nil // nobody asks what is waited for
+	}
 	o.untaken, err = r.observeUntaken(ctx, o)
 	return o, err
 }
@@ -342,8 +346,13 @@ func (r *Reconciler) observeGate(ctx context.Context, o *observed) error {
 
 // volumes lists the pod volume restores of a restore. While one of them goes on
 // the cache will do: a change of it is an event. That all are finished is checked
-// with the API server, or a stale cache that has none would end the restore.
+// with the API server, or a stale cache that has none would end the restore. So is
+// what is left to stop: with a stale cache, a thousand volumes would be stopped
+// twice.
 func (r *Reconciler) volumes(ctx context.Context, restore *velerov1.Restore) ([]velerov1.PodVolumeRestore, error) {
+	if isStopping(restore) {
+		return r.listVolumes(ctx, r.Reader, restore)
+	}
 	cached, err := r.listVolumes(ctx, r.Client, restore)
 	if err != nil || len(pendingVolumes(observed{volumes: cached})) > 0 {
 		return cached, err
@@ -374,11 +383,11 @@ func (r *Reconciler) act(ctx context.Context, o observed, s step) error {
 		r.completeSpec(o)
 		return nil
 	case actFail:
-		return errors.Join(r.cancel(ctx, uncanceled(o.volumes), s.message), r.unmarkNamespaces(ctx, o.restore))
+		return errors.Join(r.cancel(ctx, o, uncanceled(o.volumes), s.message), r.unmarkNamespaces(ctx, o.restore))
 	case actRestoreItems:
 		return r.restoreItems(ctx, o, s.lastTry)
 	case actCancelVolumes:
-		return r.cancel(ctx, s.volumes, s.message)
+		return r.cancel(ctx, o, s.volumes, s.message)
 	case actFinish:
 		return r.finish(ctx, o)
 	case actFinishCanceled:
@@ -388,17 +397,7 @@ func (r *Reconciler) act(ctx context.Context, o observed, s step) error {
 	}
 }
 
-// cancel tells the node agents to stop volumes, and why.
-func (r *Reconciler) cancel(ctx context.Context, volumes []velerov1.PodVolumeRestore, why string) error {
-	errs := make([]error, len(volumes))
-	workqueue.ParallelizeUntil(ctx, createWorkers, len(volumes), func(n int) {
-		v := volumes[n].DeepCopy()
-		before := v.DeepCopy()
-		v.Spec.Cancel = true
-		v.Status.Message = cmp.Or(v.Status.Message, oneLine(why))
-		if err := r.Client.Patch(ctx, v, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
-			errs[n] = fmt.Errorf("canceling PodVolumeRestore %s: %w", v.Name, err)
-		}
-	})
-	return errors.Join(append(errs, ctx.Err())...)
+// cancel stops volumes, and says why on each.
+func (r *Reconciler) cancel(ctx context.Context, o observed, volumes []*velerov1.PodVolumeRestore, why string) error {
+	return volumestop.All(ctx, r.Client, volumes, volumestop.Request{Why: oneLine(why), Now: o.now})
 }
