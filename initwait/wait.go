@@ -3,11 +3,13 @@
 //
 // Every directory below the root is a volume. A volume is restored when it holds
 // the marker .velero/<UID of the Restore>, which the mover writes last. When all
-// markers are there, Run removes the marker directories and returns.
+// markers are there, Run removes the marker directories and returns. What the
+// server knows and the volumes do not show reaches it as notices: files with
+// annotations of its own pod, which the kubelet keeps up to date.
 //
 // It uses the standard library only and talks to nobody: no API, no network. It
 // decides nothing about restores, and it never gives up on its own unless it has
-// a deadline. The contract is that of Velero's helper (velero-facts §7.4); the
+// a deadline or is told to. The contract is that of Velero's helper (velero-facts §7.4); the
 // differences are listed in docs/restore-wait.md.
 package initwait
 
@@ -19,6 +21,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +34,17 @@ const (
 	// MarkerDir is the directory, in the root of a volume, that holds the marker.
 	MarkerDir = ".velero"
 
+	// DefaultNotices is the directory in which the injector shows a gate what the
+	// server tells it. It is outside of DefaultRoot, whose directories are volumes.
+	DefaultNotices = "/podkeep-restore-notices"
+
+	// FailedNotice is the notice that says why the gate can never open.
+	FailedNotice = "failed"
+
+	// RestoredNotice is the notice that lists volumes, comma separated, which count as
+	// restored whatever markers they have.
+	RestoredNotice = "restored"
+
 	// checkInterval is how often markers are looked for. A marker has to be seen
 	// within 100 ms; half of that leaves room for a slow file system.
 	checkInterval = 50 * time.Millisecond
@@ -42,13 +56,22 @@ const (
 // ErrDeadline is the error of Run when volumes are missing at the deadline.
 var ErrDeadline = errors.New("deadline passed")
 
-// Waiter waits for the volumes below Root. All fields but Deadline are required.
+// ErrNeverOpens is the error of Run when the server has said that data which is
+// missing will never come. Its text goes on with the reason.
+var ErrNeverOpens = errors.New("the pod does not start")
+
+// Waiter waits for the volumes below Root. All fields but Deadline and
+// Notices are required.
 type Waiter struct {
 	// Root is the directory whose directories are the volumes.
 	Root string
 
 	// UID is the name of the marker: the UID of the Restore.
 	UID string
+
+	// Notices is the directory of the notices. A directory or a notice that does not
+	// exist says nothing; "" means that there are none.
+	Notices string
 
 	// Deadline bounds the wait. Zero means that there is none.
 	Deadline time.Duration
@@ -59,7 +82,8 @@ type Waiter struct {
 
 // Run returns nil when every volume is restored. It returns ErrDeadline, with
 // the names of the missing volumes, when the deadline passes, and the cause of
-// ctx when that ends first. A root without directories has nothing to wait for
+// ctx when that ends first. It returns ErrNeverOpens when the failed notice says
+// so while a volume is missing. A root without directories has nothing to wait for
 // and is no error; a root that does not exist is one, because then the volumes
 // are not mounted where they are expected.
 //
@@ -102,6 +126,9 @@ func (w Waiter) wait(ctx context.Context, root *os.Root) ([]string, error) {
 		w.printMissing(len(volumes), missing)
 	}
 	for err == nil && len(missing) > 0 {
+		if failed := w.notice(FailedNotice); failed != "" {
+			return nil, fmt.Errorf("%w: %s", ErrNeverOpens, failed)
+		}
 		select {
 		case <-ctx.Done():
 			return nil, w.giveUp(ctx, missing)
@@ -121,7 +148,9 @@ func (w Waiter) look(root *os.Root, restored map[string]bool) (volumes []string,
 	if err != nil {
 		return nil, nil, err
 	}
+	told := strings.Split(w.notice(RestoredNotice), ",")
 	for _, v := range volumes {
+		restored[v] = restored[v] || slices.Contains(told, v)
 		if restored[v] {
 			continue
 		}
@@ -145,6 +174,16 @@ func (w Waiter) lookAt(root *os.Root, volume string) (missingVolume, bool) {
 	default:
 		return missingVolume{name: volume, why: unreadable(root, volume, err)}, false
 	}
+}
+
+// notice returns what the server says under a name, "" when it says nothing. A
+// notice that cannot be read is none: the markers still count.
+func (w Waiter) notice(name string) string {
+	if w.Notices == "" {
+		return ""
+	}
+	text, _ := os.ReadFile(filepath.Join(w.Notices, name)) // as above
+	return strings.TrimSpace(string(text))
 }
 
 // missingVolume is a volume whose marker is not seen, and why.

@@ -158,6 +158,42 @@ func TestRunRemembersAMarkerThatAnotherPodRemoved(t *testing.T) {
 	})
 }
 
+func TestRunBelievesTheServer(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		restored, failed string
+		wantError        string // "": it succeeds
+	}{
+		"that a volume is restored whose marker is gone":               {restored: "data,other"},
+		"that the missing data will never come":                        {failed: "restore again was canceled by ann", wantError: "the pod does not start: restore again was canceled by ann"},
+		"that the volume is there rather than that it will never come": {restored: "data", failed: "too late"},
+		"but not about the volume of another pod":                      {restored: "dat", failed: "it failed", wantError: "the pod does not start: it failed"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root, notices := rootWith(t, map[string]string{"data": "", "logs": uid}), t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				g := NewWithT(t)
+				done := start(t.Context(), Waiter{Root: root, UID: uid, Notices: notices, Out: &bytes.Buffer{}, Deadline: time.Hour})
+
+				time.Sleep(time.Second)
+				g.Expect(os.WriteFile(filepath.Join(notices, RestoredNotice), []byte(tc.restored), 0o600)).To(Succeed())
+				g.Expect(os.WriteFile(filepath.Join(notices, FailedNotice), []byte(tc.failed+"\n"), 0o600)).To(Succeed())
+
+				err := <-done
+				if tc.wantError == "" {
+					g.Expect(err).NotTo(HaveOccurred())
+					g.Expect(filepath.Glob(filepath.Join(root, "*", MarkerDir))).To(BeEmpty(), "markers are removed")
+					return
+				}
+				g.Expect(err).To(And(MatchError(ErrNeverOpens), MatchError(tc.wantError)))
+				g.Expect(filepath.Join(root, "logs", MarkerDir, uid)).To(BeAnExistingFile(), "a restart finds the same")
+			})
+		})
+	}
+}
+
 func TestRunSaysWhyAVolumeCannotBeRead(t *testing.T) {
 	t.Parallel()
 	root := rootWith(t, map[string]string{"data": ""})

@@ -29,6 +29,9 @@ func newGate(pod *corev1.Pod, volumes []string, req GateRequest) corev1.Containe
 	for _, v := range volumes {
 		c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: v, MountPath: MountRoot + v})
 	}
+	c.VolumeMounts = append(c.VolumeMounts, noticeMount())
+	// Why a gate failed is the last that it prints; kubectl describe shows it.
+	c.TerminationMessagePolicy = corev1.TerminationMessageFallbackToLogsOnError
 	return c
 }
 
@@ -77,7 +80,7 @@ func isSame(got, want corev1.Container) bool {
 	got.Resources.Requests = only(got.Resources.Requests, want.Resources.Requests)
 	got.Resources.Limits = only(got.Resources.Limits, want.Resources.Limits)
 	got.VolumeMounts = slices.DeleteFunc(got.VolumeMounts, func(m corev1.VolumeMount) bool {
-		return !strings.HasPrefix(m.MountPath, MountRoot)
+		return !strings.HasPrefix(m.MountPath, MountRoot) && m.Name != NoticeVolume
 	})
 	got.Env = slices.DeleteFunc(got.Env, func(e corev1.EnvVar) bool {
 		return e.Name != namespaceVariable && e.Name != podVariable && e.Name != DeadlineVariable

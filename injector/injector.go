@@ -12,6 +12,7 @@ package injector
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -73,14 +74,23 @@ type Report struct {
 // A gate in the right place that already is what it should be is kept with what
 // the API server and other webhooks have added to it, so that a second admission
 // changes nothing.
+//
+// The pod also gets what the server finds it by and talks to its gate through:
+// a label, the list of volumes, and the volume of the notices.
 func Gate(pod *corev1.Pod, req GateRequest) (*corev1.Pod, Report) {
 	out := pod.DeepCopy()
+	removeAnswers(out)
 	if len(req.Volumes) == 0 {
+		removeNotices(out)
+		delete(out.Labels, velerov1.GatedByLabel)
 		return out, Report{RemovedGates: removeGates(out)}
 	}
 
 	volumes := slices.Compact(slices.Sorted(slices.Values(req.Volumes)))
 	want := newGate(pod, volumes, req)
+	addNotices(out)
+	out.Labels = with(out.Labels, velerov1.GatedByLabel, string(req.RestoreUID))
+	out.Annotations = with(out.Annotations, velerov1.RestoreVolumesAnnotation, strings.Join(volumes, ","))
 	if hasOnlyGate(out, want) {
 		return out, Report{Gated: volumes, Kept: true}
 	}
@@ -96,7 +106,25 @@ func Gate(pod *corev1.Pod, req GateRequest) (*corev1.Pod, Report) {
 func Ungate(pod *corev1.Pod) (*corev1.Pod, Report) {
 	out := pod.DeepCopy()
 	delete(out.Annotations, velerov1.RestoreVolumesAnnotation)
+	removeAnswers(out)
+	removeNotices(out)
+	delete(out.Labels, velerov1.GatedByLabel)
 	return out, Report{RemovedGates: removeGates(out)}
+}
+
+// removeAnswers removes what a server has told the gate of another pod, which this
+// one may be a copy of.
+func removeAnswers(pod *corev1.Pod) {
+	delete(pod.Annotations, velerov1.RestoredVolumesAnnotation)
+	delete(pod.Annotations, velerov1.RestoreFailedAnnotation)
+}
+
+func with(all map[string]string, key, value string) map[string]string {
+	if all == nil {
+		all = map[string]string{}
+	}
+	all[key] = value
+	return all
 }
 
 // Stamp returns a copy of pod with the selection of its volumes in its

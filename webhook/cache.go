@@ -96,26 +96,50 @@ func slimRestore(in any) (any, error) {
 
 func slimPodVolumeRestore(in any) (any, error) {
 	if r, ok := in.(*velerov1.PodVolumeRestore); ok {
-		r.Spec = velerov1.PodVolumeRestoreSpec{}
+		pod, kept := r.Spec.Pod, pick(r.Annotations, velerov1.PodOwnerAnnotation)
+		r.Spec = velerov1.PodVolumeRestoreSpec{
+			Volume: r.Spec.Volume, Pod: corev1.ObjectReference{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
+		}
 		r.Status = velerov1.PodVolumeRestoreStatus{Phase: r.Status.Phase}
+		if _, err := slim(r); err != nil {
+			return nil, err
+		}
+		r.Annotations = kept
 	}
-	return slim(in)
+	return in, nil
 }
 
 func slimClaim(in any) (any, error) {
 	if c, ok := in.(*corev1.PersistentVolumeClaim); ok {
-		wish, asks := c.Annotations[velerov1.ClaimFSBackupAnnotation]
-		c.Labels = nil
+		kept, labels := pick(c.Annotations, velerov1.ClaimFSBackupAnnotation, velerov1.FilledByAnnotation), []string{velerov1.RestoreIncompleteLabel}
+		if c.Annotations[velerov1.FilledByAnnotation] != "" {
+			labels = append(labels, velerov1.RestoreNameLabel)
+		}
+		c.Labels = pick(c.Labels, labels...)
 		c.Spec = corev1.PersistentVolumeClaimSpec{VolumeName: c.Spec.VolumeName, VolumeMode: c.Spec.VolumeMode}
 		c.Status = corev1.PersistentVolumeClaimStatus{}
 		if _, err := slim(c); err != nil {
 			return nil, err
 		}
-		if asks {
-			c.Annotations = map[string]string{velerov1.ClaimFSBackupAnnotation: wish}
-		}
+		c.Annotations = kept
 	}
 	return in, nil
+}
+
+// pick returns some keys of a map; nil when it has none of them.
+func pick(all map[string]string, keys ...string) map[string]string {
+	var some map[string]string
+	for _, key := range keys {
+		value, ok := all[key]
+		if !ok {
+			continue
+		}
+		if some == nil {
+			some = map[string]string{}
+		}
+		some[key] = value
+	}
+	return some
 }
 
 func slimVolume(in any) (any, error) {

@@ -16,11 +16,12 @@ func TestCachedObjectsKeepWhatDecisionsNeed(t *testing.T) {
 	mode := corev1.PersistentVolumeBlock
 	claim := claimOf("shop", "data", "uid")
 	claim.ManagedFields = []metav1.ManagedFieldsEntry{{}}
-	claim.Labels = map[string]string{"a": "b"}
-	claim.Annotations = map[string]string{"a": "b", velerov1.ClaimFSBackupAnnotation: velerov1.ClaimInclude}
+	claim.Labels = map[string]string{"a": "b", velerov1.RestoreNameLabel: "shop-1", velerov1.RestoreIncompleteLabel: "shop-0"}
+	claim.Annotations = map[string]string{"a": "b", velerov1.ClaimFSBackupAnnotation: velerov1.ClaimInclude, velerov1.FilledByAnnotation: "r"}
 	claim.Spec = corev1.PersistentVolumeClaimSpec{VolumeName: "pv", VolumeMode: &mode, AccessModes: []corev1.PersistentVolumeAccessMode{"x"}}
 	wantClaim := claimOf("shop", "data", "uid")
-	wantClaim.Annotations = map[string]string{velerov1.ClaimFSBackupAnnotation: velerov1.ClaimInclude}
+	wantClaim.Labels = map[string]string{velerov1.RestoreNameLabel: "shop-1", velerov1.RestoreIncompleteLabel: "shop-0"}
+	wantClaim.Annotations = map[string]string{velerov1.ClaimFSBackupAnnotation: velerov1.ClaimInclude, velerov1.FilledByAnnotation: "r"}
 	wantClaim.Spec = corev1.PersistentVolumeClaimSpec{VolumeName: "pv", VolumeMode: &mode}
 
 	volume := &corev1.PersistentVolume{}
@@ -31,12 +32,14 @@ func TestCachedObjectsKeepWhatDecisionsNeed(t *testing.T) {
 	r := restore("shop-1", velerov1.RestorePhaseInProgress)
 	r.Spec.BackupName = "b"
 	pvr := volumeRestore("uid", velerov1.PodVolumeRestorePhaseInProgress)
-	pvr.Spec.SnapshotID = "s"
+	pvr.Spec.SnapshotID, pvr.Spec.Volume = "s", "data"
+	pvr.Annotations = map[string]string{"a": "b", velerov1.PodOwnerAnnotation: "ReplicaSet/web"}
+	wantPVR := ofOwner(volumeRestore("uid", velerov1.PodVolumeRestorePhaseInProgress), "ReplicaSet/web", "data")
 
 	g.Expect(slimClaim(claim)).To(Equal(wantClaim))
 	g.Expect(slimVolume(volume)).To(Equal(wantVolume))
 	g.Expect(slimRestore(r)).To(Equal(restore("shop-1", velerov1.RestorePhaseInProgress)))
-	g.Expect(slimPodVolumeRestore(pvr)).To(Equal(volumeRestore("uid", velerov1.PodVolumeRestorePhaseInProgress)))
+	g.Expect(slimPodVolumeRestore(pvr)).To(Equal(wantPVR))
 }
 
 func TestCachedNamespacesKeepPodkeepsLabels(t *testing.T) {

@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,45 +15,95 @@ import (
 	"github.com/podkeep/podkeep/internal/gateconfig"
 )
 
-// gateFacts is what the decision on a restored pod is made from.
+// gateFacts is what the decision on a pod is made from that waits for data, or may.
 type gateFacts struct {
-	pod *corev1.Pod
+	pod       *corev1.Pod
+	namespace string // the pod itself may leave it out
 
-	// restore is the restore that the pod's label names. nil: it does not exist.
+	// restore is the restore that the pod's label names. nil: it does not exist, or
+	// the pod has no such label.
 	restore *velerov1.Restore
+
+	// awaited are the volumes of the pod that any restore is not done with.
+	awaited []awaitedVolume
 
 	config gateconfig.Config
 }
 
-// decideGate decides whether a pod that carries the label of a restore waits, and
-// for which volumes. Each case is one row of the table in docs/webhook.md.
+// decideGate decides whether a pod waits, for which volumes, and whether it may be
+// created at all. Each case is one row of the table in docs/webhook.md.
 func decideGate(f gateFacts) verdict {
-	if isMirror(f.pod) {
-		return admit(reasonMirrorPod)
-	}
 	name := f.pod.Labels[velerov1.RestoreNameLabel]
-	volumes := restoreVolumes(f.pod)
-	missing := injector.MissingVolumes(f.pod, volumes)
+	isOwn := f.restore != nil && !f.restore.IsFinished()
+	hold := holdOf(f, isOwn)
+	missing := injector.MissingVolumes(f.pod, hold.listed)
 	switch {
+	case isMirror(f.pod):
+		return admit(reasonMirrorPod)
+	case len(missing) > 0:
+		return deny(reasonUnknownVolume, "restore %q fills volumes that the pod does not have: %s; correct the annotation %s",
+			f.restore.Name, list(missing), velerov1.RestoreVolumesAnnotation)
+	case hold.other != nil:
+		return deny(reasonClaimRestoring, "restore %q and restore %q fill volumes of the pod (%s), which can wait for one of them only; the pod is "+
+			"admitted when the data of one is in place; controllers try again on their own", hold.restore.Name, hold.other.restore.Name, hold.other.name)
+	case hold.incomplete != nil:
+		return deny(reasonClaimIncomplete, "restore %q has left claim %q without all of its data; restore it again, or accept it as it is with: "+
+			"kubectl -n %s label pvc %s %s-", hold.incomplete.incomplete, hold.incomplete.claim, f.namespace, hold.incomplete.claim, velerov1.RestoreIncompleteLabel)
+	case hold.restore != nil:
+		pod, _ := injector.Gate(f.pod, injector.GateRequest{RestoreUID: hold.restore.UID, Volumes: hold.volumes, Config: f.config})
+		return verdict{pod: pod, reason: hold.reason}
+	case name == "":
+		return admit(reasonClaimFree)
 	case f.restore == nil:
 		v := ungated(f.pod, reasonRestoreNotFound)
 		v.warnings = []string{fmt.Sprintf("podkeep: restore %q of the label %s does not exist; the pod starts without waiting for data",
 			name, velerov1.RestoreNameLabel)}
 		return v
-	case f.restore.IsFinished():
+	case !isOwn:
 		v := ungated(f.pod, reasonRestoreFinished)
 		v.warnings = []string{fmt.Sprintf("podkeep: restore %q is finished (%s); the pod starts without waiting for data",
 			f.restore.Name, f.restore.Status.Phase)}
 		return v
-	case len(missing) > 0:
-		return deny(reasonUnknownVolume, "restore %q fills volumes that the pod does not have: %s; correct the annotation %s",
-			f.restore.Name, list(missing), velerov1.RestoreVolumesAnnotation)
-	}
-	pod, _ := injector.Gate(f.pod, injector.GateRequest{RestoreUID: f.restore.UID, Volumes: volumes, Config: f.config})
-	if len(volumes) == 0 {
+	default:
+		pod, _ := injector.Gate(f.pod, injector.GateRequest{RestoreUID: f.restore.UID, Config: f.config})
 		return verdict{pod: pod, reason: reasonNothingToRestore}
 	}
-	return verdict{pod: pod, reason: reasonGated}
+}
+
+// podHold is what keeps a pod.
+type podHold struct {
+	restore *velerov1.Restore // that the pod waits for; nil: none
+	volumes []string          // that it waits for
+	reason  reason            // of the wait
+	listed  []string          // those that the restore of its label has listed
+
+	other      *awaitedVolume // one that a second restore fills
+	incomplete *awaitedVolume // one that nobody fills and that lacks data
+}
+
+// holdOf puts together what the restore of the pod's label fills, and what any
+// restore fills.
+func holdOf(f gateFacts, isOwn bool) podHold {
+	var h podHold
+	if isOwn {
+		if h.listed = restoreVolumes(f.pod); len(h.listed) > 0 {
+			h.restore, h.volumes, h.reason = f.restore, slices.Clone(h.listed), reasonGated
+		}
+	}
+	for i := range f.awaited {
+		switch v := &f.awaited[i]; {
+		case slices.Contains(h.listed, v.name):
+		case v.restore == nil:
+			h.incomplete = v
+		case h.restore == nil:
+			h.restore, h.volumes, h.reason = v.restore, []string{v.name}, reasonHeld
+		case h.restore.UID == v.restore.UID:
+			h.volumes = append(h.volumes, v.name)
+		default:
+			h.other = v
+		}
+	}
+	return h
 }
 
 func ungated(pod *corev1.Pod, r reason) verdict {
@@ -62,7 +113,7 @@ func ungated(pod *corev1.Pod, r reason) verdict {
 
 // gateHandler answers for pods that carry the label of a restore.
 type gateHandler struct {
-	cache client.Reader // restores and ConfigMaps of namespace
+	cache client.Reader // restores, pod volume restores and ConfigMaps of namespace, claims, namespaces (metadata)
 	live  client.Reader // the API server itself
 
 	namespace string // of the install
@@ -82,7 +133,15 @@ func (h *gateHandler) judge(ctx context.Context, r review) (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	return decideGate(gateFacts{pod: r.pod, restore: restore, config: config}), nil
+	volumes, err := h.awaiting().of(ctx, r)
+	if err != nil {
+		return verdict{}, err
+	}
+	return decideGate(gateFacts{pod: r.pod, namespace: r.namespace, restore: restore, awaited: volumes, config: config}), nil
+}
+
+func (h *gateHandler) awaiting() *awaiting {
+	return &awaiting{cache: h.cache, live: h.live, namespace: h.namespace}
 }
 
 // restoreOf returns the restore that the pod's label names, nil when there is

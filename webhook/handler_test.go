@@ -23,7 +23,7 @@ import (
 func TestHandlerAnswersAdmissionReviews(t *testing.T) {
 	t.Parallel()
 	active := worldWith(restore("shop-1", velerov1.RestorePhaseInProgress))
-	held := worldWith(claimOf("shop", "data", "claim-uid"), volumeRestore("claim-uid", ""))
+	held := worldWith(incomplete(claimOf("shop", "data", "claim-uid")))
 	optOut := worldWith(namespaceWith("shop", velerov1.FSBackupOptOut))
 	broken := &world{err: errors.New("connection refused")}
 	tests := map[string]struct {
@@ -39,12 +39,12 @@ func TestHandlerAnswersAdmissionReviews(t *testing.T) {
 		"a restored pod gets the gate": {
 			judge: (&gateHandler{cache: active, live: active, namespace: installNamespace, image: gateImage}).judge,
 			pod:   podWith(volumes("data"), restored("data")), wantAllowed: true, wantCode: http.StatusOK,
-			wantPatch: []string{"add /spec/initContainers"},
+			wantPatch: []string{"add /metadata/labels/podkeep.io~1gated-by", "add /spec/initContainers", "add /spec/volumes/-"},
 		},
 		"a restored pod with init containers and an old gate": {
 			judge: (&gateHandler{cache: active, live: active, namespace: installNamespace, image: gateImage}).judge,
 			pod:   podWith(volumes("data"), restored("data"), initContainer("seed"), oldGate), wantAllowed: true, wantCode: http.StatusOK,
-			wantPatch: []string{"remove /spec/initContainers/1", "add /spec/initContainers/0"},
+			wantPatch: []string{"add /metadata/labels/podkeep.io~1gated-by", "remove /spec/initContainers/1", "add /spec/initContainers/0", "add /spec/volumes/-"},
 		},
 		"a pod of no restore starts with a warning": {
 			judge: (&gateHandler{cache: worldWith(), live: worldWith(), namespace: installNamespace, image: gateImage}).judge,
@@ -56,11 +56,11 @@ func TestHandlerAnswersAdmissionReviews(t *testing.T) {
 			pod:   podWith(volumes("data"), restored("data")), wantCode: http.StatusInternalServerError,
 			wantMessage: `podkeep: finding restore "shop-1": connection refused`,
 		},
-		"a pod on a claim that is being restored is denied": {
-			judge: (&guardHandler{cache: held, live: held, namespace: installNamespace}).judge,
+		"a pod on a claim without all of its data is denied": {
+			judge: (&guardHandler{&gateHandler{cache: held, live: held, namespace: installNamespace, image: gateImage}}).judge,
 			pod:   podWith(claimVolume("data")), wantCode: http.StatusForbidden,
-			wantMessage: `podkeep: claim "data" is being restored by restore "shop-1"; the pod is admitted when the data is in place; ` +
-				`controllers try again on their own`,
+			wantMessage: `podkeep: restore "shop-1" has left claim "data" without all of its data; restore it again, or accept it as it is with: ` +
+				`kubectl -n shop label pvc data podkeep.io/restore-incomplete-`,
 		},
 		"a pod is stamped": {
 			judge: (&selectionHandler{cache: optOut}).judge,

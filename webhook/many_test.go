@@ -52,7 +52,7 @@ func TestManyNamespacesAreDecidedWithoutTheAPI(t *testing.T) {
 	api := worldWith()
 	stamp := (&selectionHandler{cache: cache}).judge
 	gate := (&gateHandler{cache: cache, live: api, namespace: installNamespace, image: gateImage}).judge
-	guard := (&guardHandler{cache: cache, live: api, namespace: installNamespace}).judge
+	guard := (&guardHandler{&gateHandler{cache: cache, live: api, namespace: installNamespace, image: gateImage}}).judge
 	want := map[string]string{velerov1.FSBackupOptIn: "", velerov1.FSBackupOptOut: "data", velerov1.FSBackupOff: "", "typo": ""}
 	wantListed := map[string]string{velerov1.FSBackupOptIn: "data", velerov1.FSBackupOptOut: "data", velerov1.FSBackupOff: "", "typo": "data"}
 

@@ -15,45 +15,71 @@ import (
 
 const (
 	annotationsPath    = "/metadata/annotations"
+	labelsPath         = "/metadata/labels"
 	initContainersPath = "/spec/initContainers"
+	volumesPath        = "/spec/volumes"
 )
 
 // podPatch returns the operations that turn before into after, where after is
 // what the injector makes of before.
 //
-// It touches annotations by key and gates by index and nothing else. A patch from
-// the difference of two JSON texts would also work on fields of containers, and
-// would drop fields of newer API servers that this build does not know.
+// It touches labels and annotations by key, gates and the volume of their notices
+// by index, and nothing else. A patch from the difference of two JSON texts would
+// also work on fields of containers, and would drop fields of newer API servers
+// that this build does not know.
 func podPatch(before, after *corev1.Pod) []jsonpatch.Operation {
-	return append(annotationsPatch(before, after), gatesPatch(before, after)...)
+	return slices.Concat(
+		mapPatch(labelsPath, before.Labels, after.Labels),
+		mapPatch(annotationsPath, before.Annotations, after.Annotations),
+		gatesPatch(before, after),
+		noticesPatch(before, after),
+	)
 }
 
-func annotationsPatch(before, after *corev1.Pod) []jsonpatch.Operation {
-	if before.Annotations == nil {
-		if len(after.Annotations) == 0 {
+// mapPatch turns the map at path into another one, key by key.
+func mapPatch(path string, before, after map[string]string) []jsonpatch.Operation {
+	if before == nil {
+		if len(after) == 0 {
 			return nil
 		}
-		return []jsonpatch.Operation{jsonpatch.NewOperation("add", annotationsPath, after.Annotations)}
+		return []jsonpatch.Operation{jsonpatch.NewOperation("add", path, after)}
 	}
 	var ops []jsonpatch.Operation
-	for _, key := range slices.Sorted(maps.Keys(before.Annotations)) {
-		if _, kept := after.Annotations[key]; !kept {
-			ops = append(ops, jsonpatch.NewOperation("remove", annotationPath(key), nil))
+	for _, key := range slices.Sorted(maps.Keys(before)) {
+		if _, kept := after[key]; !kept {
+			ops = append(ops, jsonpatch.NewOperation("remove", keyPath(path, key), nil))
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(after.Annotations)) {
-		old, found := before.Annotations[key]
-		if !found || old != after.Annotations[key] {
+	for _, key := range slices.Sorted(maps.Keys(after)) {
+		old, found := before[key]
+		if !found || old != after[key] {
 			// "add" replaces a key that is there (RFC 6902 §4.1).
-			ops = append(ops, jsonpatch.NewOperation("add", annotationPath(key), after.Annotations[key]))
+			ops = append(ops, jsonpatch.NewOperation("add", keyPath(path, key), after[key]))
 		}
 	}
 	return ops
 }
 
-// annotationPath escapes a key as RFC 6901 §3 says.
-func annotationPath(key string) string {
-	return annotationsPath + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+// keyPath escapes a key as RFC 6901 §3 says.
+func keyPath(path, key string) string {
+	return path + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(key)
+}
+
+// noticesPatch removes the volume of the notices that only before has, and adds
+// the one that only after has, which is its last volume.
+func noticesPatch(before, after *corev1.Pod) []jsonpatch.Operation {
+	isNotices := func(v corev1.Volume) bool { return v.Name == injector.NoticeVolume }
+	had, has := slices.IndexFunc(before.Spec.Volumes, isNotices), slices.IndexFunc(after.Spec.Volumes, isNotices)
+	switch {
+	case had >= 0 && has >= 0, had < 0 && has < 0:
+		return nil
+	case had >= 0:
+		return []jsonpatch.Operation{jsonpatch.NewOperation("remove", volumesPath+"/"+strconv.Itoa(had), nil)}
+	case len(before.Spec.Volumes) == 0:
+		return []jsonpatch.Operation{jsonpatch.NewOperation("add", volumesPath, after.Spec.Volumes[has:])}
+	default:
+		return []jsonpatch.Operation{jsonpatch.NewOperation("add", volumesPath+"/-", after.Spec.Volumes[has])}
+	}
 }
 
 // gatesPatch removes the gates of before, last first so that indexes stay right,

@@ -165,10 +165,11 @@ func (s *Server) register(server crwebhook.Server, mgr ctrl.Manager) error {
 		return fmt.Errorf("registering the webhook's metrics: %w", err)
 	}
 	cached, live := mgr.GetClient(), mgr.GetAPIReader()
+	gate := &gateHandler{cache: cached, live: live, namespace: s.Namespace, image: s.DefaultGateImage}
 	judges := map[string]judge{
 		registration.SelectionPath: (&selectionHandler{cache: cached, serverDefault: s.ServerDefault}).judge,
-		registration.GatePath:      (&gateHandler{cache: cached, live: live, namespace: s.Namespace, image: s.DefaultGateImage}).judge,
-		registration.GuardPath:     (&guardHandler{cache: cached, live: live, namespace: s.Namespace}).judge,
+		registration.GatePath:      gate.judge,
+		registration.GuardPath:     (&guardHandler{gate}).judge,
 	}
 	for path, j := range judges {
 		h := &handler{name: metricNames[path], judge: j, metrics: m}

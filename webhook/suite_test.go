@@ -44,7 +44,8 @@ func TestAgainstAnAPIServer(t *testing.T) {
 		t.Skip("KUBEBUILDER_ASSETS is not set: it names the folder with kube-apiserver and etcd; make test sets it")
 	}
 	NewWithT(t).Expect(velerov1.AddToScheme(scheme.Scheme)).To(Succeed())
-	c := startWebhook(t, startAPIServer(t))
+	config := startAPIServer(t)
+	c := startWebhook(t, config)
 
 	t.Run("both replicas would share one secret", func(t *testing.T) {
 		g := NewWithT(t)
@@ -57,8 +58,10 @@ func TestAgainstAnAPIServer(t *testing.T) {
 	t.Run("a restored pod gets the gate first", func(t *testing.T) { testGate(t, c) })
 	t.Run("a pod of a finished restore starts", func(t *testing.T) { testFinished(t, c) })
 	t.Run("a pod is stamped at CREATE and when its lists change", func(t *testing.T) { testStamp(t, c) })
-	t.Run("a pod on a claim that is being restored is denied", func(t *testing.T) { testGuard(t, c) })
+	t.Run("a pod on a claim that is being restored waits", func(t *testing.T) { testGuard(t, c) })
 	t.Run("a ConfigMap with an error gets an event", func(t *testing.T) { testConfigMap(t, c) })
+	t.Run("what is broken is refused, and only that is looked at", func(t *testing.T) { testValidation(t, c) })
+	t.Run("authors are warned", func(t *testing.T) { testWarnings(t, c, config) })
 }
 
 func testGate(t *testing.T, c client.Client) {
@@ -134,36 +137,54 @@ func testStamp(t *testing.T, c client.Client) {
 func testGuard(t *testing.T, c client.Client) {
 	t.Helper()
 	g := NewWithT(t)
-	namespace := newNamespace(t, c, map[string]string{velerov1.RestoringLabel: "active"})
+	restore := newRestore(t, c, "guarding", velerov1.RestorePhaseInProgress)
+	namespace := newNamespace(t, c, map[string]string{velerov1.RestoringLabel: "guarding"})
 	claim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "data"}}
+	claim.Labels = map[string]string{velerov1.RestoreNameLabel: "guarding"}
+	claim.Annotations = map[string]string{velerov1.FilledByAnnotation: string(restore.UID)}
 	claim.Spec.AccessModes = []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}
 	claim.Spec.Resources.Requests = corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}
 	g.Expect(c.Create(t.Context(), claim)).To(Succeed())
-	pvr := &velerov1.PodVolumeRestore{ObjectMeta: metav1.ObjectMeta{Namespace: installNamespace, Name: namespace}}
-	pvr.Labels = map[string]string{velerov1.RestoreNameLabel: "active", velerov1.PVCUIDLabel: string(claim.UID)}
-	pvr.Spec.Pod = corev1.ObjectReference{Namespace: namespace, Name: "db-0"}
-	g.Expect(c.Create(t.Context(), pvr)).To(Succeed())
-	create := func() error {
+	create := func() (*corev1.Pod, error) {
 		pod := newPod(namespace, "")
 		pod.GenerateName = "db-"
 		pod.Spec.Volumes[0].VolumeSource = corev1.VolumeSource{
 			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"},
 		}
-		return c.Create(t.Context(), pod)
+		return pod, c.Create(t.Context(), pod)
 	}
 
-	g.Eventually(create, patience).Should(MatchError(ContainSubstring(`claim "data" is being restored by restore "active"`)))
+	pod, err := create()
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(pod.Spec.InitContainers).To(HaveLen(1))
+	g.Expect(pod.Spec.InitContainers[0].Args).To(Equal([]string{string(restore.UID)}), "no volume restore is needed to hold it")
+	g.Expect(pod.Labels).To(HaveKeyWithValue(velerov1.GatedByLabel, string(restore.UID)))
+	g.Expect(pod.Spec.Volumes).To(ContainElement(HaveField("DownwardAPI", Not(BeNil()))))
 
-	pvr.Status.Phase = velerov1.PodVolumeRestorePhaseCompleted
-	g.Expect(c.Update(t.Context(), pvr)).To(Succeed())
-	g.Eventually(create, patience).Should(Succeed())
+	claim.Labels[velerov1.RestoreIncompleteLabel] = "guarding"
+	g.Expect(c.Update(t.Context(), claim)).To(Succeed())
+	restore.Status.Phase = velerov1.RestorePhaseFailed
+	g.Expect(c.Update(t.Context(), restore)).To(Succeed())
+	g.Eventually(func() error { _, err := create(); return err }, patience).Should(
+		MatchError(ContainSubstring(`restore "guarding" has left claim "data" without all of its data`)))
+
+	delete(claim.Labels, velerov1.RestoreIncompleteLabel)
+	g.Expect(c.Update(t.Context(), claim)).To(Succeed())
+	g.Eventually(func(g Gomega) {
+		pod, err := create()
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(pod.Spec.InitContainers).To(BeEmpty())
+	}, patience).Should(Succeed())
 }
 
 func testConfigMap(t *testing.T, c client.Client) {
 	t.Helper()
 	g := NewWithT(t)
 	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: installNamespace, Name: "gate"}}
-	configMap.Labels = map[string]string{velerov1.PluginConfigLabel: "", velerov1.PodVolumeRestoreLabel: velerov1.RestoreItemActionKind}
+	configMap.Labels = map[string]string{
+		velerov1.PluginConfigLabel: "", velerov1.PodVolumeRestoreLabel: velerov1.RestoreItemActionKind,
+		velerov1.ConfigLabel: velerov1.ConfigUnchecked, // as if the webhook had been away
+	}
 	configMap.Data = map[string]string{gateconfig.KeyDeadline: "soon"}
 	g.Expect(c.Create(t.Context(), configMap)).To(Succeed())
 
@@ -199,13 +220,15 @@ func startWebhook(t *testing.T, config *rest.Config) client.Client {
 	address, port := freeAddress(t)
 	g.Expect(c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: installNamespace}})).To(Succeed())
 	createService(t, c, address, port)
-	g.Expect(c.Create(t.Context(), registration.Configuration(installNamespace))).To(Succeed())
+	for _, configuration := range registration.Configurations(installNamespace, configMapNames) {
+		g.Expect(c.Create(t.Context(), configuration)).To(Succeed())
+	}
 
 	mgr, err := ctrl.NewManager(leastPrivileged(t, c, config), ctrl.Options{
 		Cache: webhook.CacheOptions(installNamespace), HealthProbeBindAddress: "127.0.0.1:0", Metrics: metricsserver.Options{BindAddress: "0"},
 	})
 	g.Expect(err).NotTo(HaveOccurred())
-	server := &webhook.Server{Namespace: installNamespace, DefaultGateImage: "registry.example.com/podkeep:v1", Port: int(port)}
+	server := &webhook.Server{Namespace: installNamespace, DefaultGateImage: "registry.example.com/podkeep:v1", Port: int(port), ConfigMaps: configMapNames}
 	g.Expect(server.SetupWithManager(mgr)).To(Succeed())
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

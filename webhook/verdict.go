@@ -43,7 +43,14 @@ const (
 	// reasonClaimFree is a pod none of whose claims is being restored.
 	reasonClaimFree reason = "ClaimFree"
 
-	// reasonClaimRestoring is a pod with a claim that is being restored.
+	// reasonHeld is a pod that no restore made and that waits for one all the same.
+	reasonHeld reason = "Held"
+
+	// reasonClaimIncomplete is a pod with a claim that a restore has left without all
+	// of its data.
+	reasonClaimIncomplete reason = "ClaimIncomplete"
+
+	// reasonClaimRestoring is a pod whose volumes two restores fill.
 	reasonClaimRestoring reason = "ClaimRestoring"
 
 	// reasonError is a request that could not be judged.

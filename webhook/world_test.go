@@ -149,7 +149,8 @@ func restore(name string, phase velerov1.RestorePhase) *velerov1.Restore {
 func volumeRestore(claimUID string, phase velerov1.PodVolumeRestorePhase) *velerov1.PodVolumeRestore {
 	r := &velerov1.PodVolumeRestore{}
 	r.Namespace, r.Name = installNamespace, "shop-1-0123456789"
-	r.Labels = map[string]string{velerov1.RestoreNameLabel: "shop-1", velerov1.PVCUIDLabel: claimUID}
+	r.Labels = map[string]string{velerov1.RestoreNameLabel: "shop-1", velerov1.RestoreUIDLabel: "restore-uid", velerov1.PVCUIDLabel: claimUID}
+	r.Spec.Pod.Namespace = "shop"
 	r.Status.Phase = phase
 	return r
 }

@@ -48,25 +48,28 @@ removes the .velero folders and exits 0.
 
   RESTORE_WAIT_DEADLINE   longest wait, such as 30m (default: none)
 
-exit codes: 0 all volumes are restored, 1 deadline passed or bad use,
+exit codes: 0 all volumes are restored, 1 deadline passed, restore failed or bad use,
             130 ended by SIGINT, 143 ended by SIGTERM`
 )
 
 func main() {
 	debug.SetGCPercent(gcPercent)
 	debug.SetMemoryLimit(memoryLimitBytes)
-	os.Exit(run(os.Args[1:], os.Getenv(deadlineVariable), initwait.DefaultRoot))
+	os.Exit(run(os.Args[1:], os.Getenv(deadlineVariable), folders{root: initwait.DefaultRoot, notices: initwait.DefaultNotices}))
 }
 
+// folders are where volumes and notices are.
+type folders struct{ root, notices string }
+
 // run is main without its surroundings.
-func run(args []string, deadline, root string) int {
+func run(args []string, deadline string, where folders) int {
 	w, err := newWaiter(args, deadline)
 	if err != nil {
 		fail(os.Stderr, err)
 		_, _ = fmt.Fprintln(os.Stderr, usage)
 		return exitFailed
 	}
-	w.Root = root
+	w.Root, w.Notices = where.root, where.notices
 	w.Out = os.Stdout
 
 	ctx, cancel := context.WithCancelCause(context.Background())

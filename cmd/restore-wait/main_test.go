@@ -19,11 +19,14 @@ const (
 	// asCommand makes the test binary behave as restore-wait, with the root that
 	// is its value.
 	asCommand = "RESTORE_WAIT_TEST_ROOT"
+
+	// noticesVariable names the folder of its notices.
+	noticesVariable = "RESTORE_WAIT_TEST_NOTICES"
 )
 
 func TestMain(m *testing.M) {
 	if root, ok := os.LookupEnv(asCommand); ok {
-		os.Exit(run(os.Args[1:], os.Getenv(deadlineVariable), root))
+		os.Exit(run(os.Args[1:], os.Getenv(deadlineVariable), folders{root: root, notices: os.Getenv(noticesVariable)}))
 	}
 	os.Exit(m.Run())
 }
@@ -73,6 +76,7 @@ func TestExitCodes(t *testing.T) {
 		deadline string
 		marked   bool
 		signal   syscall.Signal
+		failed   string // the notice
 
 		wantCode   int
 		wantStderr string
@@ -80,6 +84,7 @@ func TestExitCodes(t *testing.T) {
 		"0 when all volumes are restored": {args: []string{uid}, marked: true},
 		"1 and the usage on bad use":      {wantCode: 1, wantStderr: "usage: restore-wait"},
 		"1 at the deadline":               {args: []string{uid}, deadline: "10ms", wantCode: 1, wantStderr: "restore-wait: deadline passed: after 10ms, not restored: data"},
+		"1 when the restore has failed":   {args: []string{uid}, failed: "restore again failed", wantCode: 1, wantStderr: "restore-wait: the pod does not start: restore again failed\n"},
 		"143 on SIGTERM":                  {args: []string{uid}, signal: syscall.SIGTERM, wantCode: 143, wantStderr: "ended by terminated"},
 		"130 on SIGINT":                   {args: []string{uid}, signal: syscall.SIGINT, wantCode: 130, wantStderr: "ended by interrupt"},
 	}
@@ -92,9 +97,11 @@ func TestExitCodes(t *testing.T) {
 			if tc.marked {
 				g.Expect(os.WriteFile(filepath.Join(root, "data", ".velero", uid), nil, 0o600)).To(Succeed())
 			}
+			notices := t.TempDir()
+			g.Expect(os.WriteFile(filepath.Join(notices, "failed"), []byte(tc.failed), 0o600)).To(Succeed())
 			stderr := &bytes.Buffer{}
 			cmd := exec.CommandContext(t.Context(), os.Args[0], tc.args...)
-			cmd.Env = append(os.Environ(), asCommand+"="+root, deadlineVariable+"="+tc.deadline)
+			cmd.Env = append(os.Environ(), asCommand+"="+root, deadlineVariable+"="+tc.deadline, noticesVariable+"="+notices)
 			cmd.Stderr = stderr
 			stdout, err := cmd.StdoutPipe()
 			g.Expect(err).NotTo(HaveOccurred())

@@ -192,3 +192,46 @@ const (
 
 // OwnPrefix is what all keys of podkeep begin with; the others are Velero's.
 const OwnPrefix = "podkeep.io/"
+
+// Keys of podkeep on what a restore fills, and on the pods that wait for it
+// (docs/restore.md).
+const (
+	// GatedByLabel is, on a pod, the UID of the restore that its gate waits for. The
+	// webhook writes it with the gate, and it stays.
+	GatedByLabel = "podkeep.io/gated-by"
+
+	// RestoredVolumesAnnotation lists, on a pod with a gate, the volumes that it need
+	// not wait for any more, comma separated and sorted: they were filled through
+	// another pod, or there is nothing to fill. The server writes it, the gate reads
+	// it.
+	RestoredVolumesAnnotation = "podkeep.io/restored-volumes"
+
+	// RestoreFailedAnnotation says, on a pod with a gate, why the gate can never open.
+	// The server writes it, the gate ends with it.
+	RestoreFailedAnnotation = "podkeep.io/restore-failed"
+
+	// FilledByAnnotation is, on a claim that a restore has made, the UID of that
+	// restore, when it fills the claim. As long as that restore goes on, pods that use
+	// the claim get a gate.
+	FilledByAnnotation = "podkeep.io/filled-by"
+
+	// RestoreIncompleteLabel is on a claim that a restore has left without all of its
+	// data; the value is the name of the restore, through ValidLabelValue. Pods that
+	// use the claim are denied until a restore has filled it or somebody takes the
+	// label off.
+	RestoreIncompleteLabel = "podkeep.io/restore-incomplete"
+
+	// PodOwnerAnnotation is, on a PodVolumeRestore, the controller that the pod had in
+	// the backup, as Kind/name. A pod without one has no such annotation.
+	PodOwnerAnnotation = "podkeep.io/pod-owner"
+
+	// VolumeSourceAnnotation says, on a PodVolumeRestore, which volume of the backup
+	// it restores, as pod/volume. Those that follow a volume into another pod have the
+	// same.
+	VolumeSourceAnnotation = "podkeep.io/volume-source"
+
+	// UngatedPodsAnnotation lists, on a Restore, the pods that started without waiting
+	// for its data, as namespace/name, comma separated and sorted. The watchdog writes
+	// it.
+	UngatedPodsAnnotation = "podkeep.io/ungated-pods"
+)

@@ -45,7 +45,7 @@ func (t Target) Update(prepared, existing *unstructured.Unstructured) (from, to 
 func essence(obj *unstructured.Unstructured) *unstructured.Unstructured {
 	c := obj.DeepCopy()
 	removeLabels(c, velerov1.BackupNameLabel, velerov1.RestoreNameLabel)
-	removeAnnotations(c, velerov1.RestoreVolumesAnnotation, velerov1.InstallationAnnotation)
+	removeAnnotations(c, velerov1.RestoreVolumesAnnotation, velerov1.InstallationAnnotation, velerov1.FilledByAnnotation)
 	if c.GetKind() == "PersistentVolumeClaim" {
 		unstructured.RemoveNestedField(c.Object, "spec", "volumeName")
 	}

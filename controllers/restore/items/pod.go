@@ -20,7 +20,9 @@ func cleanPod(_ Target, obj *unstructured.Unstructured) Reason {
 	}
 	removeAnnotations(obj,
 		velerov1.SelectedVolumesAnnotation, velerov1.SkippedVolumesAnnotation,
-		velerov1.SelectionInputsAnnotation, velerov1.RestoreVolumesAnnotation, velerov1.InstallationAnnotation)
+		velerov1.SelectionInputsAnnotation, velerov1.RestoreVolumesAnnotation, velerov1.InstallationAnnotation,
+		velerov1.RestoredVolumesAnnotation, velerov1.RestoreFailedAnnotation)
+	removeLabels(obj, velerov1.GatedByLabel)
 	for _, name := range []string{"nodeName", "priority", "ephemeralContainers"} {
 		unstructured.RemoveNestedField(obj.Object, "spec", name)
 	}
@@ -28,6 +30,7 @@ func cleanPod(_ Target, obj *unstructured.Unstructured) Reason {
 	keep(obj.Object, func(c map[string]any) bool {
 		return !injector.IsGate(corev1.Container{Name: field(c, "name")}) // one of an earlier restore would wait for ever
 	}, "spec", "initContainers")
+	keep(obj.Object, func(v map[string]any) bool { return field(v, "name") != injector.NoticeVolume }, "spec", "volumes")
 	return ""
 }
 

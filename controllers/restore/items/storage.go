@@ -3,6 +3,8 @@ package items
 import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 )
 
 // Annotations that controllers of Kubernetes put on claims and volumes
@@ -34,7 +36,8 @@ func cleanVolume(t Target, obj *unstructured.Unstructured) Reason {
 // volume itself together with what would fill or choose another one.
 func cleanClaim(t Target, obj *unstructured.Unstructured) Reason {
 	removeAnnotations(obj, bindCompletedAnnotation, boundByControllerAnnotation, selectedNodeAnnotation,
-		storageProvisionerAnnotation, betaStorageProvisionerAnnotation)
+		storageProvisionerAnnotation, betaStorageProvisionerAnnotation, velerov1.FilledByAnnotation)
+	removeLabels(obj, velerov1.RestoreIncompleteLabel)
 	volume := field(obj.Object, "spec", "volumeName")
 	if volume == "" || t.KeptVolumes[volume] {
 		return ""
