@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -107,6 +108,8 @@ func plan(o observed) step {
 		return step{action: actNothing}
 	case r.DeletionTimestamp != nil:
 		return stopStep(o, stopping{since: r.DeletionTimestamp.Time, message: "the restore is being deleted", then: step{action: actCleanUp}})
+	case r.Status.Phase == velerov1.RestorePhaseFailed && len(uncanceled(o.volumes)) > 0:
+		return step{action: actCancelVolumes, reason: velerov1.ReasonCanceled, volumes: uncanceled(o.volumes), message: cmp.Or(r.Status.FailureReason, "the restore has failed")}
 	case r.IsFinished() || isOthers(r):
 		return step{action: actNothing}
 	case cancelRequestedBy(r) != "":
@@ -135,14 +138,15 @@ type stopping struct {
 	then    step
 }
 
-// stopStep stops the volumes of a restore, and waits for those that somebody
-// moves.
+// stopStep stops the volumes of a restore that somebody moves, and waits for them.
+// Those that nobody has taken move nothing, and are ended after the restore: there
+// may be a thousand.
 func stopStep(o observed, s stopping) step {
 	end := s.since.Add(cancelGrace)
 	moving := keep(o.volumes, func(v velerov1.PodVolumeRestore) bool { return !v.IsFinished() && v.IsTaken() })
 	switch {
-	case len(uncanceled(o.volumes)) > 0:
-		return step{action: actCancelVolumes, reason: velerov1.ReasonCanceling, message: s.message, volumes: uncanceled(o.volumes)}
+	case len(uncanceled(moving)) > 0:
+		return step{action: actCancelVolumes, reason: velerov1.ReasonCanceling, message: s.message, volumes: uncanceled(moving)}
 	case len(moving) > 0 && o.now.Before(end):
 		return step{action: actNothing, reason: velerov1.ReasonCanceling, message: s.message, after: end.Sub(o.now)}
 	default:

@@ -120,7 +120,7 @@ func TestPlan(t *testing.T) {
 				message: "the backup was deleted while it was restored: the results could not be uploaded"},
 		},
 		"finished is final": {
-			restore: restore(itemsRestored, inPhase(velerov1.RestorePhaseFailed)), volumes: []velerov1.PodVolumeRestore{pending},
+			restore: restore(itemsRestored, inPhase(velerov1.RestorePhasePartiallyFailed)), volumes: []velerov1.PodVolumeRestore{pending},
 			want: step{action: actNothing},
 		},
 		"a restore that Velero has left is not touched": {
@@ -142,9 +142,14 @@ func TestPlan(t *testing.T) {
 			restore: restore(itemsRestored, canceledBy("ann"), cancelSeenAt(t0)), volumes: []velerov1.PodVolumeRestore{stopping}, now: t0.Add(cancelGrace),
 			want: step{action: actFinishCanceled, reason: velerov1.ReasonCanceled, message: "canceled by ann"},
 		},
-		"a canceled restore ends volumes that were told and that nobody moves": {
-			restore: restore(started, canceledBy("ann")), volumes: []velerov1.PodVolumeRestore{told},
-			want: step{action: actCancelVolumes, reason: velerov1.ReasonCanceling, message: "canceled by ann", volumes: []*velerov1.PodVolumeRestore{&told}},
+		"a canceled restore does not wait for volumes that nobody moves": {
+			restore: restore(started, canceledBy("ann")), volumes: []velerov1.PodVolumeRestore{told, pending},
+			want: step{action: actFinishCanceled, reason: velerov1.ReasonCanceled, message: "canceled by ann"},
+		},
+		"they are ended after it": {
+			restore: restore(started, canceledBy("ann"), inPhase(velerov1.RestorePhaseFailed), func(r *velerov1.Restore) { r.Status.FailureReason = "canceled by ann" }),
+			volumes: []velerov1.PodVolumeRestore{told, ended},
+			want:    step{action: actCancelVolumes, reason: velerov1.ReasonCanceled, message: "canceled by ann", volumes: []*velerov1.PodVolumeRestore{&told}},
 		},
 		"a canceled restore ends when its volumes have": {
 			restore: restore(started, canceledBy("ann")), volumes: []velerov1.PodVolumeRestore{ended},

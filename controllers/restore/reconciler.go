@@ -231,7 +231,11 @@ func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*velero
 	r.own.Refresh(restore)
 	switch {
 	case restore.IsFinished() && restore.DeletionTimestamp == nil:
-		return nil, nil
+		left, err := r.hasWaiting(ctx, restore)
+		if err != nil || !left {
+			return nil, err
+		}
+		return restore, nil
 	case areItemsRestored(restore) && restore.DeletionTimestamp == nil:
 		return restore, nil
 	}
@@ -239,6 +243,16 @@ func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*velero
 		return nil, client.IgnoreNotFound(err)
 	}
 	return restore, nil
+}
+
+// hasWaiting reports whether a restore has failed, as one that is canceled does, and
+// volumes are left that nobody has ended.
+func (r *Reconciler) hasWaiting(ctx context.Context, restore *velerov1.Restore) (bool, error) {
+	if restore.Status.Phase != velerov1.RestorePhaseFailed {
+		return false, nil
+	}
+	volumes, err := r.listVolumes(ctx, r.Client, restore)
+	return len(uncanceled(volumes)) > 0, err
 }
 
 // patch writes metadata and status once per reconcile, and only what changed.
@@ -265,10 +279,11 @@ func (r *Reconciler) observe(ctx context.Context, restore *velerov1.Restore) (ob
 		volumeTimeout:  volumeTimeoutOf(restore, r.Options.FSBackupTimeout),
 		storageTimeout: r.Options.StorageTimeout,
 	}
-	if restore.IsFinished() && restore.DeletionTimestamp == nil {
-		return o, nil
-	}
 	var err error
+	if restore.IsFinished() && restore.DeletionTimestamp == nil {
+		o.volumes, err = r.listVolumes(ctx, r.Reader, restore)
+		return o, err
+	}
 	if o.backup, err = r.findBackup(ctx, restore); err != nil {
 		return o, err
 	}

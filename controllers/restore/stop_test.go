@@ -107,16 +107,17 @@ func testCancelVolumes(t *testing.T, w *world) {
 
 	w.Expect(result.RequeueAfter).To(BeNumerically(">", time.Minute), "it waits for the mover, not for the volume that nobody moves")
 	w.Expect(r.IsFinished()).To(BeFalse())
-	for _, v := range w.fills(t, r) {
-		w.Expect(v.Spec.Cancel).To(BeTrue())
-		w.Expect(v.Status.Message).To(Equal("canceled by ann"))
-	}
 	moving := w.fills(t, r)[0]
 	if moving.Status.Node == "" {
 		moving = w.fills(t, r)[1]
 	}
+	w.Expect(moving.Spec.Cancel).To(BeTrue())
 	w.agent(t, &moving, velerov1.PodVolumeRestorePhaseCanceled)
 	w.reconcile(t, r)
+	for _, v := range w.fills(t, r) {
+		w.Expect(v.IsFinished()).To(BeTrue())
+		w.Expect(v.Status.Message).To(Equal("canceled by ann"))
+	}
 
 	w.Expect(r.Status.Phase).To(Equal(velerov1.RestorePhaseFailed))
 	w.Expect(r.Status.FailureReason).To(Equal("canceled by ann"))

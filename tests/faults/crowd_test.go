@@ -135,7 +135,8 @@ func cancelCrowd(t *testing.T, c *suite.Cluster, r *velerov1.Restore) {
 	took := time.Since(asked)
 	t.Logf("%d volumes were canceled in %s", crowdPods-crowdRunning, took.Round(100*time.Millisecond))
 	g.Expect(took).To(BeNumerically("<", stoppedWithin))
-	g.Expect(volumesOf(t, c, r)).To(HaveEach(Satisfy(func(v velerov1.PodVolumeRestore) bool { return v.IsFinished() })), "nobody is left to move data later")
+	g.Eventually(func() []velerov1.PodVolumeRestore { return volumesOf(t, c, r) }, suite.Short, "1s").Should(
+		HaveEach(Satisfy(func(v velerov1.PodVolumeRestore) bool { return v.IsFinished() })), "nobody is left to move data later")
 	g.Expect(r.Status.Phase).To(Equal(velerov1.RestorePhaseFailed), "%+v", r.Status)
 	g.Expect(r.Status.FailureReason).To(ContainSubstring("a test"))
 	movers := &corev1.PodList{}
