@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	crmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/podkeep/podkeep/internal/nodeagentconfig"
 	"github.com/podkeep/podkeep/nodeagent/backup"
@@ -27,6 +28,7 @@ import (
 	"github.com/podkeep/podkeep/nodeagent/moverpod"
 	"github.com/podkeep/podkeep/nodeagent/restore"
 	"github.com/podkeep/podkeep/nodeagent/slots"
+	"github.com/podkeep/podkeep/nodeagent/volumemetrics"
 )
 
 // recorderName is the reporting controller of the node agent's events.
@@ -112,11 +114,15 @@ func Setup(mgr ctrl.Manager, o Options) error {
 		HostPods:     o.HostPods,
 		HostPodsPath: o.HostPodsPath,
 	}
+	metrics, err := volumemetrics.New(crmetrics.Registry, o.Node)
+	if err != nil {
+		return err
+	}
 	return errors.Join(
 		(&backup.Reconciler{
 			Client: mgr.GetClient(), Clock: o.Clock, Namespace: o.Namespace, Node: o.Node,
 			World: world, Actor: actor, Template: o.Template, Compression: o.Settings.Compression,
-			Recorder: mgr.GetEventRecorder(recorderName),
+			Recorder: mgr.GetEventRecorder(recorderName), Metrics: metrics,
 		}).SetupWithManager(mgr),
 		(&restore.Reconciler{
 			Client: mgr.GetClient(), Clock: o.Clock, Namespace: o.Namespace, Node: o.Node,

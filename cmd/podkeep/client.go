@@ -72,7 +72,7 @@ func newClient(f *factory, program string) *session {
 func (s *session) commands() []*cobra.Command {
 	commands := append(nounCommands(s), verbCommands(s)...)
 	commands = append(commands, newCoverageCommand(s), newExplainCommand(s), newPluginCommand(s), newVersionCommand(s), newDebugCommand(s),
-		newClientCommand(s), newCompletionCommand(s))
+		newBugCommand(), newClientCommand(s), newCompletionCommand(s))
 	for _, c := range commands {
 		c.GroupID = groupClient
 		setUsageErrors(c)

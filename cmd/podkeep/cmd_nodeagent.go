@@ -23,6 +23,7 @@ type nodeAgentFlags struct {
 	hostPods       string
 	prepareTimeout time.Duration
 	storageTimeout time.Duration
+	ignored        ignoredFlags
 }
 
 func newNodeAgentCommand(env func(string) string) *cobra.Command {
@@ -41,6 +42,11 @@ func newNodeAgentCommand(env func(string) string) *cobra.Command {
 	fs.StringVar(&flags.hostPods, "host-pods", "/host_pods", "where the kubelet's pods directory is mounted")
 	fs.DurationVar(&flags.prepareTimeout, "data-mover-prepare-timeout", movement.DefaultLimits().Prepare, "time for a mover to start")
 	fs.DurationVar(&flags.storageTimeout, "storage-timeout", 2*time.Minute, "how long a mover tries one operation of the object storage")
+	flags.bindClient(cmd)
+	flags.ignored.bind(cmd, map[string]string{
+		"resource-timeout":            "a node agent waits for nothing that it bounds",
+		"backup-repository-configmap": "it is the server's",
+	})
 	return cmd
 }
 
@@ -50,6 +56,9 @@ func runNodeAgent(ctx context.Context, flags nodeAgentFlags) error {
 	}
 	if flags.node == "" || flags.podName == "" {
 		return fmt.Errorf("--node and --pod-name: Required values: name this pod and its node, or set NODE_NAME and POD_NAME")
+	}
+	for _, note := range flags.ignored.notes() {
+		ctrl.Log.Info("Reading flags of Velero", "note", note)
 	}
 	mgr, err := flags.newManager(managerOptions{
 		cache:    nodeagent.CacheOptions(flags.namespace, flags.node),

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,7 +14,31 @@ import (
 func newPluginCommand(s *session) *cobra.Command {
 	get := newPluginsCommand(s)
 	get.Use, get.Aliases = "get", nil
-	return group(&cobra.Command{Use: "plugin", Aliases: []string{"plugins"}, Short: "Look at what the server does with single items"}, get)
+	const next = "podkeep has no plugins, and needs none: the providers aws and filesystem are built in. " +
+		"Leave this step out, and look at what is built in with: podkeep plugin get"
+	add := newRefusedCommand("add", next)
+	add.Flags().String("image-pull-policy", "", "accepted for the sake of Velero's scripts")
+	return group(&cobra.Command{Use: "plugin", Aliases: []string{"plugins"}, Short: "Look at what the server does with single items"},
+		get, add, newRefusedCommand("remove", next))
+}
+
+// newBugCommand is a verb of Velero's client, which opens a browser.
+func newBugCommand() *cobra.Command {
+	return newRefusedCommand("bug", "podkeep opens no browser. Collect what a report needs with: podkeep debug")
+}
+
+// newRefusedCommand is a verb of Velero's client that podkeep does not have. It says
+// what to do instead, and fails: a script must not take nothing for success.
+func newRefusedCommand(name, next string) *cobra.Command {
+	return &cobra.Command{
+		Use:               name,
+		Hidden:            true,
+		Short:             "Not in podkeep",
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return fmt.Errorf("%s: %s", strings.TrimPrefix(cmd.CommandPath(), cmd.Root().CommandPath()+" "), next)
+		},
+	}
 }
 
 // newPluginsCommand is the verb-first form: podkeep get plugins.

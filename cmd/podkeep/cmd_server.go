@@ -15,10 +15,12 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	crmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/podkeep/podkeep/controllers/backup"
 	"github.com/podkeep/podkeep/controllers/gate"
 	"github.com/podkeep/podkeep/controllers/location"
+	"github.com/podkeep/podkeep/controllers/metrics"
 	repositorycontroller "github.com/podkeep/podkeep/controllers/repository"
 	"github.com/podkeep/podkeep/controllers/restore"
 	"github.com/podkeep/podkeep/controllers/restore/items"
@@ -50,6 +52,7 @@ type serverFlags struct {
 	operationTimeout    time.Duration
 	restorePriorities   string
 	bucketFlags
+	veleroFlags
 }
 
 func newServerCommand(env func(string) string) *cobra.Command {
@@ -88,6 +91,8 @@ func (f *serverFlags) bind(cmd *cobra.Command, env func(string) string) {
 	fs.StringVar(&f.repositoryConfigMap, "backup-repository-configmap", "", "name of the ConfigMap with the configuration of new repositories")
 	fs.StringVar(&f.maintainConfigMap, "repo-maintenance-job-configmap", "", "name of the ConfigMap with the settings of maintenance Jobs")
 	f.bucketFlags.bind(cmd)
+	f.veleroFlags.bind(cmd)
+	f.bindClient(cmd)
 }
 
 func runServer(ctx context.Context, flags serverFlags) error {
@@ -96,6 +101,13 @@ func runServer(ctx context.Context, flags serverFlags) error {
 	}
 	if flags.concurrentBackups < 1 {
 		return fmt.Errorf("--concurrent-backups: Invalid value: %d: must be at least 1", flags.concurrentBackups)
+	}
+	notes, err := flags.veleroFlags.check()
+	if err != nil {
+		return err
+	}
+	for _, note := range notes {
+		ctrl.Log.Info("Reading flags of Velero", "note", note)
 	}
 	priorities, err := items.ParsePriorities(flags.restorePriorities)
 	if err != nil {
@@ -141,30 +153,32 @@ func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priori
 	if err != nil {
 		return err
 	}
+	recorder := &metrics.Recorder{Registry: crmetrics.Registry, Clock: clk, Namespace: ns}
 	return errors.Join(
+		recorder.SetupWithManager(mgr),
 		(&location.Reconciler{Client: c, Clock: clk, Namespace: ns, Access: access, DefaultValidationFrequency: &flags.validationFrequency}).SetupWithManager(mgr),
-		(&repositorycontroller.Reconciler{
+		flags.setUp(mgr, controllerRepository, (&repositorycontroller.Reconciler{
 			Client: c, Clock: clk, Namespace: ns, Access: access, ScratchDir: flags.scratchDir,
 			Ensure: repository.Ensure, EnsureReason: repository.Reason,
 			Reader: mgr.GetAPIReader(), ConfigMap: flags.repositoryConfigMap, MaintenanceFrequency: flags.maintainFrequency,
-		}).SetupWithManager(mgr),
-		(&backup.Reconciler{
+		}).SetupWithManager),
+		flags.setUp(mgr, controllerBackup, (&backup.Reconciler{
 			Client: c, Reader: mgr.GetAPIReader(), Dynamic: dyn, Discovery: disc, Commands: commands, Locations: access, Clock: clk,
-			Recorder: mgr.GetEventRecorder("podkeep"), Namespace: ns,
+			Recorder: mgr.GetEventRecorder("podkeep"), Namespace: ns, Archived: recorder.Archived,
 			Options: backup.Options{
 				ScratchDir: flags.scratchDir, DefaultLocation: flags.defaultLocation, DefaultVolumesToFSBackup: flags.defaultToFSB,
 				DefaultTTL: flags.defaultTTL, FSBackupTimeout: flags.fsBackupTimeout, StorageTimeout: flags.storageTimeout,
-				ConcurrentBackups: flags.concurrentBackups,
+				ConcurrentBackups: flags.concurrentBackups, PageSize: flags.pageSize,
 			},
-		}).SetupWithManager(mgr),
-		(&restore.Reconciler{
+		}).SetupWithManager),
+		flags.setUp(mgr, controllerRestore, (&restore.Reconciler{
 			Client: c, Reader: mgr.GetAPIReader(), Discovery: disc, Commands: commands, Pods: gated, Locations: access, Clock: clk, Namespace: ns,
 			Options: restore.Options{
 				ScratchDir: flags.scratchDir, FSBackupTimeout: flags.fsBackupTimeout, StorageTimeout: flags.storageTimeout,
 				TerminatingTimeout: flags.terminatingTimeout, ResourceTimeout: flags.resourceTimeout,
 				ItemOperationTimeout: flags.operationTimeout, Priorities: &priorities,
 			},
-		}).SetupWithManager(mgr),
+		}).SetupWithManager),
 		(&gate.Reconciler{
 			Client: c, Reader: mgr.GetAPIReader(), Pods: gated, Clock: clk, Recorder: mgr.GetEventRecorder("podkeep"), Namespace: ns,
 		}).SetupWithManager(mgr),

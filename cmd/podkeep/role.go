@@ -16,8 +16,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	crmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/podkeep/podkeep/internal/apirequests"
 	"github.com/podkeep/podkeep/internal/residency"
 )
 
@@ -39,8 +41,16 @@ type roleFlags struct {
 	namespace      string
 	podName        string
 	logLevel       string
+	logFormat      string
 	metricsAddress string
 	healthAddress  string
+
+	// clientQPS and clientBurst limit requests to the API server.
+	clientQPS   float32
+	clientBurst int
+
+	// profilerAddress serves pprof; "" serves none.
+	profilerAddress string
 }
 
 func (f *roleFlags) bind(cmd *cobra.Command, env func(string) string) {
@@ -48,8 +58,10 @@ func (f *roleFlags) bind(cmd *cobra.Command, env func(string) string) {
 	fs.StringVar(&f.namespace, "install-namespace", env("VELERO_NAMESPACE"), "namespace podkeep is installed in (default: VELERO_NAMESPACE)")
 	fs.StringVar(&f.podName, "pod-name", env("POD_NAME"), "name of this pod (default: POD_NAME)")
 	fs.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	fs.StringVar(&f.logFormat, "log-format", logJSON, "json or text")
 	fs.StringVar(&f.metricsAddress, "metrics-address", defaultMetricsAddress, "address of the metrics")
 	fs.StringVar(&f.healthAddress, "health-address", defaultHealthAddress, "address of the probes")
+	f.clientQPS, f.clientBurst = defaultClientQPS, defaultClientBurst
 }
 
 func (f *roleFlags) validate() error {
@@ -60,7 +72,17 @@ func (f *roleFlags) validate() error {
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return fmt.Errorf("--log-level: Unsupported value: %q: supported values: debug, info, warn, error", f.logLevel)
 	}
-	ctrl.SetLogger(zap.New(zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel)))
+	if f.logFormat != logJSON && f.logFormat != logText {
+		return fmt.Errorf("--log-format: Unsupported value: %q: supported values: %s, %s", f.logFormat, logJSON, logText)
+	}
+	if f.clientQPS <= 0 || f.clientBurst < 1 {
+		return fmt.Errorf("--client-qps, --client-burst: Invalid values: %v, %d: must be above 0", f.clientQPS, f.clientBurst)
+	}
+	encoder := zap.JSONEncoder()
+	if f.logFormat == logText {
+		encoder = zap.ConsoleEncoder()
+	}
+	ctrl.SetLogger(zap.New(zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel), encoder))
 	debug.SetGCPercent(gcPercent)
 	return nil
 }
@@ -77,7 +99,12 @@ func (f *roleFlags) newManager(o managerOptions) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster: %w", err)
 	}
-	cfg.QPS, cfg.Burst = serverQPS, serverBurst
+	cfg.QPS, cfg.Burst = f.clientQPS, f.clientBurst
+	requests, err := apirequests.New(crmetrics.Registry)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Wrap(requests.Wrap)
 	// A backup lists every kind, also deprecated ones; nobody acts on the warnings.
 	cfg.WarningHandler = rest.NoWarnings{}
 	scheme, err := newScheme()
@@ -90,6 +117,7 @@ func (f *roleFlags) newManager(o managerOptions) (ctrl.Manager, error) {
 		Client:                  client.Options{Cache: &client.CacheOptions{DisableFor: o.uncached}},
 		Metrics:                 metricsserver.Options{BindAddress: f.metricsAddress},
 		HealthProbeBindAddress:  f.healthAddress,
+		PprofBindAddress:        f.profilerAddress,
 		GracefulShutdownTimeout: ptrTo(shutdownTimeout),
 	}
 	if o.leaderName != "" {
@@ -129,12 +157,28 @@ func releaseMemory(ctx context.Context) error {
 	}
 }
 
-// The roles answer to events; a limit of their own would only delay them. The
-// API server's priority and fairness protects it.
+// Defaults of the limits of requests. The roles answer to events; a limit of their
+// own would only delay them, and the API server's priority and fairness protects
+// it. The burst is a thousand volumes that are stopped at once.
 const (
-	serverQPS   = 200
-	serverBurst = 400
+	defaultClientQPS   = 200
+	defaultClientBurst = 1000
 )
+
+// Formats of logs.
+const (
+	logJSON = "json"
+	logText = "text"
+)
+
+// bindClient adds Velero's flags about the load on the API server and about
+// profiles. Roles without them have the defaults.
+func (f *roleFlags) bindClient(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.Float32Var(&f.clientQPS, "client-qps", defaultClientQPS, "requests per second to the API server, on average")
+	fs.IntVar(&f.clientBurst, "client-burst", defaultClientBurst, "requests to the API server at once")
+	fs.StringVar(&f.profilerAddress, "profiler-address", "", "address of the profiles of net/http/pprof, for example localhost:6060 (default: none)")
+}
 
 // elect holds the lease in the pod's name instead of a random one: a container
 // that is started again in its pod goes on at once, and does not wait for the

@@ -57,15 +57,15 @@ func addBucketControllers(mgr ctrl.Manager, flags serverFlags, access *locationa
 	c, clk, ns := mgr.GetClient(), clock.RealClock{}, flags.namespace
 	files := &download.FileServer{Reader: mgr.GetAPIReader(), Locations: access, Clock: clk, Namespace: ns}
 	return errors.Join(
-		(&sync.Reconciler{
+		flags.setUp(mgr, controllerSync, (&sync.Reconciler{
 			Client: c, Reader: mgr.GetAPIReader(), Access: access, Clock: clk, Recorder: mgr.GetEventRecorder("podkeep"), Namespace: ns,
 			Period: &flags.syncPeriod,
-		}).SetupWithManager(mgr),
-		(&download.Reconciler{
+		}).SetupWithManager),
+		flags.setUp(mgr, controllerDownload, (&download.Reconciler{
 			Client: c, Reader: mgr.GetAPIReader(), Locations: access, Clock: clk, Namespace: ns,
 			BaseURL: strings.TrimSuffix(flags.downloadURL, "/"), Token: rand.Text,
-		}).SetupWithManager(mgr),
-		(&serverstatus.Reconciler{Client: c, Clock: clk, Namespace: ns, Version: version.Version}).SetupWithManager(mgr),
+		}).SetupWithManager),
+		flags.setUp(mgr, controllerServerStatus, (&serverstatus.Reconciler{Client: c, Clock: clk, Namespace: ns, Version: version.Version}).SetupWithManager),
 		mgr.Add(&manager.Server{Name: "downloads", Server: files.Server(flags.downloadAddress), ShutdownTimeout: ptrTo(shutdownTimeout)}),
 	)
 }

@@ -26,26 +26,26 @@ func addLifecycleControllers(mgr ctrl.Manager, flags serverFlags, access *locati
 	c, reader, clk, ns := mgr.GetClient(), mgr.GetAPIReader(), clock.RealClock{}, flags.namespace
 	recorder := mgr.GetEventRecorder("podkeep")
 	return errors.Join(
-		(&schedule.Reconciler{
+		flags.setUp(mgr, controllerSchedule, (&schedule.Reconciler{
 			Client: c, Reader: reader, Clock: clk, Recorder: recorder, Namespace: ns, SkipImmediately: flags.skipImmediately,
-		}).SetupWithManager(mgr),
-		(&deletion.Reconciler{
+		}).SetupWithManager),
+		flags.setUp(mgr, controllerDeletion, (&deletion.Reconciler{
 			Client: c, Reader: reader, Locations: access, Clock: clk, Recorder: recorder, Namespace: ns,
 			ScratchDir: flags.scratchDir, RetryTimeout: flags.storageTimeout,
 			Repositories: deletion.Repositories{
 				DeleteSnapshots: repository.DeleteSnapshots, Reason: repository.Reason, IsTerminal: repository.IsTerminal,
 			},
-		}).SetupWithManager(mgr),
-		(&maintenance.Reconciler{
+		}).SetupWithManager),
+		flags.setUp(mgr, controllerRepository, (&maintenance.Reconciler{
 			Client: c, Reader: reader, Locations: access, Clock: clk, Recorder: recorder, Namespace: ns,
 			PodName: flags.podName, ConfigMap: flags.maintainConfigMap,
 			Credentials: &corev1.SecretKeySelector{
 				LocalObjectReference: corev1.LocalObjectReference{Name: install.CredentialsSecret}, Key: install.CredentialsKey,
 			},
-		}).SetupWithManager(mgr),
-		(&expiration.Reconciler{
+		}).SetupWithManager),
+		flags.setUp(mgr, controllerGC, (&expiration.Reconciler{
 			Client: c, Clock: clk, Recorder: recorder, Namespace: ns, Frequency: flags.gcFrequency,
-		}).SetupWithManager(mgr),
+		}).SetupWithManager),
 		addCoverage(mgr, flags),
 	)
 }

@@ -118,7 +118,7 @@ func (r *Reconciler) newCollector(ctx context.Context, o observed, log *itemlog.
 	if err != nil {
 		return nil, err
 	}
-	l := lister{client: r.Dynamic, backoff: apiBackoff}
+	l := lister{client: r.Dynamic, backoff: apiBackoff, most: r.Options.PageSize}
 	c := &collector{
 		backup:     o.backup,
 		options:    r.Options,
@@ -156,13 +156,22 @@ func (r *Reconciler) uploadRun(ctx context.Context, c *collector) error {
 	if err != nil {
 		return err
 	}
-	return r.uploadCollected(ctx, c.backup, []file{
+	mark, err := r.interimFile(ctx, c.backup)
+	if err != nil {
+		return err
+	}
+	err = r.uploadCollected(ctx, c.backup, []file{
+		mark,
 		{key: layout.BackupContents(name), open: reopen(c.out.archiveFile)},
 		{key: layout.BackupResourceList(name), open: reopen(c.out.listFile)},
 		results,
 		info,
 		logFile(name, c.log),
 	})
+	if stat, serr := c.out.archiveFile.Stat(); err == nil && serr == nil && r.Archived != nil {
+		r.Archived(c.backup, stat.Size())
+	}
+	return err
 }
 
 // keepLogTimeout bounds the upload of the log of a canceled backup: people wait

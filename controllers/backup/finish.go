@@ -33,10 +33,11 @@ func (r *Reconciler) finish(ctx context.Context, o observed) (result, error) {
 
 	info, lost := finalVolumeInfo(interim, o.volumes)
 	failed := logVolumes(log, o, lost)
-	counts, err := r.logHooks(ctx, log, o.backup)
+	books, err := r.readHooks(ctx, o.backup)
 	if err != nil {
 		return result{}, err
 	}
+	logHooks(log, books)
 	warnings, errs := log.Counts()
 	log.Info("Backup finished", "warnings", warnings, "errors", errs)
 	final := o.backup.DeepCopy()
@@ -45,17 +46,30 @@ func (r *Reconciler) finish(ctx context.Context, o observed) (result, error) {
 	final.ManagedFields, final.Finalizers = nil, nil
 	conclude(final, o.now, warnings, errs)
 	noteVolumes(final, failed)
-	final.Status.HookStatus = counts
+	final.Status.HookStatus = countHooks(o.backup, books)
 
 	files, err := finalFiles(final, info, o.volumes, log)
 	if err != nil {
 		return result{}, err
 	}
-	if err := upload(ctx, store, files); err != nil {
+	if err := uploadFinal(ctx, store, final.Name, files); err != nil {
 		return result{}, err
 	}
 	ctrl.LoggerFrom(ctx).Info("Stored backup", "phase", final.Status.Phase, "warnings", warnings, "errors", errs)
 	return result{final: &final.Status}, nil
+}
+
+// uploadFinal writes the files. Just before the last one, with which the backup
+// exists, the mark goes that says that they are interim.
+func uploadFinal(ctx context.Context, store objectstore.Store, backup string, files []file) error {
+	last := len(files) - 1
+	if err := upload(ctx, store, files[:last]); err != nil {
+		return err
+	}
+	if err := store.Delete(ctx, layout.BackupInterim(backup)); err != nil {
+		return newStorageError(ctx, fmt.Errorf("removing the interim mark: %w", err))
+	}
+	return upload(ctx, store, files[last:])
 }
 
 // resumeLog continues the log and the results of collecting.

@@ -73,9 +73,14 @@ func (r *Reconciler) startHooks(ctx context.Context, o observed) error {
 	return errors.Join(errs...)
 }
 
-// logHooks adds to log and results what came of the hooks, and returns the numbers
-// for the status; nil when there were no hooks.
-func (r *Reconciler) logHooks(ctx context.Context, log *itemlog.Log, b *velerov1.Backup) (*velerov1.HookStatus, error) {
+// hookBook is a record of hooks and the name of its ConfigMap.
+type hookBook struct {
+	*hookrun.Book
+	name string
+}
+
+// readHooks returns the records of a backup. One without hooks costs nothing.
+func (r *Reconciler) readHooks(ctx context.Context, b *velerov1.Backup) ([]hookBook, error) {
 	if b.Status.HookStatus == nil {
 		return nil, nil
 	}
@@ -83,19 +88,36 @@ func (r *Reconciler) logHooks(ctx context.Context, log *itemlog.Log, b *velerov1
 	if err != nil {
 		return nil, err
 	}
-	var sum velerov1.HookStatus
+	var books []hookBook
 	for i := range records {
-		book := hookrun.Open(&records[i])
+		books = append(books, hookBook{Book: hookrun.Open(&records[i]), name: records[i].Name})
+	}
+	return books, nil
+}
+
+// logHooks adds to log and results what came of the hooks.
+func logHooks(log *itemlog.Log, books []hookBook) {
+	for _, book := range books {
 		if book.Broken != nil {
-			log.ErrorOnce(itemlog.Entry{Message: "Record " + records[i].Name + " of hooks cannot be read; pods may be frozen still", Err: book.Broken})
+			log.ErrorOnce(itemlog.Entry{Message: "Record " + book.name + " of hooks cannot be read; pods may be frozen still", Err: book.Broken})
 			continue
 		}
 		for _, run := range book.Record.Runs {
 			hookrun.Log(log, book.Record.Pods[run.Pod], run)
 		}
+	}
+}
+
+// countHooks returns the numbers for the status; nil when there were no hooks.
+func countHooks(b *velerov1.Backup, books []hookBook) *velerov1.HookStatus {
+	if b.Status.HookStatus == nil {
+		return nil
+	}
+	var sum velerov1.HookStatus
+	for _, book := range books {
 		counts := book.Record.Count()
 		sum.HooksAttempted += counts.HooksAttempted
 		sum.HooksFailed += counts.HooksFailed
 	}
-	return &sum, nil
+	return &sum
 }

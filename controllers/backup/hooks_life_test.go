@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/hookrun"
@@ -346,4 +347,31 @@ func TestCollectingTwice(t *testing.T) {
 			g.Expect(hookrun.Open(&records[0]).Record.Volumes).To(HaveLen(2), "the record knows all volumes")
 		})
 	}
+}
+
+// The list of ConfigMaps that a backup needs for their own sake is not to be the
+// third or fourth.
+func TestRecordsAreLookedForOnlyWhereThereAreAny(t *testing.T) {
+	t.Parallel()
+	w := newHookWorld(t)
+	g, ctx := w.g, t.Context()
+	w.create(ctx, newBackup(ofApp))
+	hooked := w.steps(ctx, untilCollected)
+	r := newHookReconciler(w.reconciler)
+	lists := 0
+	r.Reader = interceptor.NewClient(w.client, interceptor.Funcs{
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			lists++
+			return c.List(ctx, list, opts...)
+		},
+	})
+
+	g.Expect(r.recordsOf(ctx, hooked)).To(HaveLen(1))
+	g.Expect(lists).To(Equal(1))
+	plain := hooked.DeepCopy()
+	plain.Status.HookStatus = nil
+	g.Expect(r.recordsOf(ctx, plain)).To(BeEmpty())
+	g.Expect(lists).To(Equal(1))
+	plain.Status.Conditions = nil
+	g.Expect(r.recordsOf(ctx, plain)).To(HaveLen(1), "the server may have died before it could say so")
 }

@@ -107,8 +107,12 @@ func hookVolumeTurned() predicate.Predicate {
 	}
 }
 
-// recordsOf returns the records of a backup.
+// recordsOf returns the records of a backup. One that has been collected and has
+// none, which its status says, costs nothing.
 func (r *hookReconciler) recordsOf(ctx context.Context, o client.Object) []reconcile.Request {
+	if b, ok := o.(*velerov1.Backup); ok && isCollected(b) && b.Status.HookStatus == nil {
+		return nil
+	}
 	records, err := listHookRecords(ctx, r.Reader, r.Namespace, client.MatchingLabels{velerov1.BackupUIDLabel: string(o.GetUID())})
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Waking the hooks of a backup")

@@ -196,6 +196,9 @@ func TestTimeoutKeepsWhatIsFinished(t *testing.T) {
 	first := w.volumes(ctx)[0]
 	first.Status.Phase, first.Status.SnapshotID = velerov1.PodVolumeBackupPhaseCompleted, "s"
 	g.Expect(w.client.Update(ctx, &first)).To(Succeed())
+	second := w.volumes(ctx)[1]
+	second.Status.Phase = velerov1.PodVolumeBackupPhaseInProgress
+	g.Expect(w.client.Update(ctx, &second)).To(Succeed())
 
 	res, err := w.reconcile(ctx)
 	g.Expect(err).NotTo(HaveOccurred())

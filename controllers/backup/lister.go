@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,9 @@ var apiBackoff = wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitte
 type lister struct {
 	client  dynamic.Interface
 	backoff wait.Backoff
+
+	// most is how many items a page has at most; 0 means largestPage.
+	most int64
 }
 
 // page is a part of a list.
@@ -54,7 +58,8 @@ type query struct {
 
 // each calls visit with every page of a list.
 func (l lister) each(ctx context.Context, q query, visit func(page) error) error {
-	options := metav1.ListOptions{Limit: firstPage, LabelSelector: q.selector}
+	most := cmp.Or(l.most, largestPage)
+	options := metav1.ListOptions{Limit: min(firstPage, most), LabelSelector: q.selector}
 	for {
 		list, err := l.list(ctx, q, options)
 		if token := inconsistentContinue(err); token != "" {
@@ -71,7 +76,7 @@ func (l lister) each(ctx context.Context, q query, visit func(page) error) error
 		for i := range p.items {
 			setKind(&p.items[i], q.res)
 		}
-		options.Limit = nextPage(p.items)
+		options.Limit = min(nextPage(p.items), most)
 		if err := visit(p); err != nil {
 			return err
 		}

@@ -64,6 +64,29 @@ func (p podPage) limit() string {
 	return strconv.Itoa(largestPage)
 }
 
+func TestPagesAreNoLargerThanAllowed(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	var limits []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		limits = append(limits, r.URL.Query().Get("limit"))
+		next := ""
+		if len(limits) < 2 {
+			next = "more"
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"apiVersion":"v1","kind":"PodList","metadata":{"continue":%q},"items":[{"metadata":{"name":"p"}}]}`, next)
+	}))
+	t.Cleanup(server.Close)
+	client, err := dynamic.NewForConfig(&rest.Config{Host: server.URL})
+	g.Expect(err).NotTo(HaveOccurred())
+
+	_, err = names(t.Context(), lister{client: client, backoff: wait.Backoff{Steps: 1}, most: 7})
+
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(limits).To(Equal([]string{"7", "7"}))
+}
+
 func names(ctx context.Context, l lister) ([]string, error) {
 	var all []string
 	err := l.each(ctx, query{res: podsResource}, func(p page) error {

@@ -45,26 +45,64 @@ func (r *Reconciler) observe(ctx context.Context, b *velerov1.Backup) (observed,
 	return o, nil
 }
 
-// volumesOf returns the pod volume backups of a backup, by name. That all are
-// finished is believed only to the API server: the cache may not know the newest
-// ones yet.
+// volumesOf returns the pod volume backups of a backup, by name. They may belong to
+// the cache and are not to be changed. That all are finished is believed only to
+// the API server: the cache may not know the newest ones yet.
 func (r *Reconciler) volumesOf(ctx context.Context, b *velerov1.Backup) ([]velerov1.PodVolumeBackup, error) {
-	volumes, err := listVolumes(ctx, r.Client, b)
-	ending := isCollected(b) || isStarted(b) && isCanceled(b)
-	if err == nil && isLive(b) && ending && len(unfinished(volumes)) == 0 {
-		return listVolumes(ctx, r.Reader, b)
+	if b.IsFinished() && b.Status.Phase != velerov1.BackupPhaseFailed || isOthers(b) {
+		r.pace.note(client.ObjectKeyFromObject(b), 0)
+		return nil, nil
 	}
+	volumes, err := r.cachedVolumes(ctx, b)
+	left := len(unfinished(volumes))
+	ending := isCollected(b) || isStarted(b) && isCanceled(b)
+	if err == nil && isLive(b) && ending && left == 0 {
+		volumes, err = listVolumes(ctx, r.Reader, b)
+		left = len(unfinished(volumes))
+	}
+	if left > 0 {
+		left = len(volumes)
+	}
+	r.pace.note(client.ObjectKeyFromObject(b), left)
 	return volumes, err
 }
 
-func listVolumes(ctx context.Context, reader client.Reader, b *velerov1.Backup) ([]velerov1.PodVolumeBackup, error) {
+func (r *Reconciler) cachedVolumes(ctx context.Context, b *velerov1.Backup) ([]velerov1.PodVolumeBackup, error) {
 	list := &velerov1.PodVolumeBackupList{}
-	err := reader.List(ctx, list, client.InNamespace(b.Namespace), client.MatchingLabels{velerov1.BackupUIDLabel: string(b.UID)})
+	err := r.Client.List(ctx, list, client.InNamespace(b.Namespace), volumesOfBackup(b), client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("listing pod volume backups: %w", err)
 	}
-	slices.SortFunc(list.Items, func(a, b velerov1.PodVolumeBackup) int { return cmp.Compare(a.Name, b.Name) })
-	return list.Items, nil
+	return sortVolumes(list.Items), nil
+}
+
+// volumesPage is how many volumes the API server is asked for at once: ten thousand
+// in one answer would be in memory twice.
+const volumesPage = 500
+
+// listVolumes asks the API server.
+func listVolumes(ctx context.Context, reader client.Reader, b *velerov1.Backup) ([]velerov1.PodVolumeBackup, error) {
+	var volumes []velerov1.PodVolumeBackup
+	for page := ""; ; {
+		list := &velerov1.PodVolumeBackupList{}
+		err := reader.List(ctx, list, client.InNamespace(b.Namespace), volumesOfBackup(b), client.Limit(volumesPage), client.Continue(page))
+		if err != nil {
+			return nil, fmt.Errorf("listing pod volume backups: %w", err)
+		}
+		volumes = append(volumes, list.Items...)
+		if page = list.Continue; page == "" {
+			return sortVolumes(volumes), nil
+		}
+	}
+}
+
+func volumesOfBackup(b *velerov1.Backup) client.MatchingLabels {
+	return client.MatchingLabels{velerov1.BackupUIDLabel: string(b.UID)}
+}
+
+func sortVolumes(volumes []velerov1.PodVolumeBackup) []velerov1.PodVolumeBackup {
+	slices.SortFunc(volumes, func(a, b velerov1.PodVolumeBackup) int { return cmp.Compare(a.Name, b.Name) })
+	return volumes
 }
 
 func (r *Reconciler) observeProblems(ctx context.Context, o *observed) error {

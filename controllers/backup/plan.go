@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/volumestop"
 )
 
 // cancelGrace is how long canceled volumes may take to stop after the timeout.
@@ -275,12 +276,13 @@ func unfinished(volumes []velerov1.PodVolumeBackup) []velerov1.PodVolumeBackup {
 	return u
 }
 
-// toCancel returns the unfinished volumes that have not been told to stop.
-func toCancel(volumes []velerov1.PodVolumeBackup) []velerov1.PodVolumeBackup {
-	var c []velerov1.PodVolumeBackup
-	for _, v := range unfinished(volumes) {
-		if !v.Spec.Cancel {
-			c = append(c, v)
+// toCancel returns the unfinished volumes that have not been told to stop, or to
+// which nobody will answer.
+func toCancel(volumes []velerov1.PodVolumeBackup) []*velerov1.PodVolumeBackup {
+	var c []*velerov1.PodVolumeBackup
+	for i := range volumes {
+		if volumestop.MustStop(&volumes[i]) {
+			c = append(c, &volumes[i])
 		}
 	}
 	return c

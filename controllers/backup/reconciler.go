@@ -19,13 +19,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/hookrun"
 	"github.com/podkeep/podkeep/internal/objectstore"
 	"github.com/podkeep/podkeep/internal/outcome"
+	"github.com/podkeep/podkeep/internal/volumestop"
 )
 
 // Locations opens the object storage of a BackupStorageLocation
@@ -61,7 +61,12 @@ type Reconciler struct {
 
 	Options Options
 
+	// Archived is told the size, in bytes, of each archive that is uploaded; nil is
+	// not told.
+	Archived func(b *velerov1.Backup, bytes int64)
+
 	interrupts interrupts
+	pace       pace
 }
 
 // Options are the settings of the server that concern backups. The zero value of
@@ -99,6 +104,9 @@ type Options struct {
 	// ConcurrentBackups is how many backups run at the same time; others wait in the
 	// queue. A backup runs until its last volume has ended. Defaults to 1.
 	ConcurrentBackups int
+
+	// PageSize is how many items are asked for at once, at most. Defaults to 500.
+	PageSize int64
 }
 
 // setDefaults fills in what is zero.
@@ -130,8 +138,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("backup").
-		For(&velerov1.Backup{}, builder.WithPredicates(inNamespace(r.Namespace))).
-		Owns(&velerov1.PodVolumeBackup{}, builder.WithPredicates(inNamespace(r.Namespace), volumeEnds())).
+		For(&velerov1.Backup{}, builder.WithPredicates(inNamespace(r.Namespace), backupTurned())).
+		Watches(&velerov1.PodVolumeBackup{}, r.pace.handler(), builder.WithPredicates(inNamespace(r.Namespace), volumeEnds())).
 		Watches(&velerov1.Backup{}, r.interrupts.handler(), builder.WithPredicates(inNamespace(r.Namespace))).
 		Owns(&corev1.ConfigMap{}, builder.OnlyMetadata, builder.WithPredicates(inNamespace(r.Namespace), isHookRecord(), hooksTurned()),
 			builder.MatchEveryOwner).
@@ -157,24 +165,15 @@ func (r *Reconciler) prepare() error {
 	if n := r.Options.ConcurrentBackups; n < 0 {
 		return fmt.Errorf("setting up backup controller: number of concurrent backups: Invalid value: %d: must be at least 1", n)
 	}
+	if n := r.Options.PageSize; n < 0 {
+		return fmt.Errorf("setting up backup controller: size of pages: Invalid value: %d: must not be negative", n)
+	}
 	r.Options.setDefaults()
 	return nil
 }
 
 func inNamespace(namespace string) predicate.Predicate {
 	return predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetNamespace() == namespace })
-}
-
-// volumeEnds lets through what changes the next step of a backup, and not the
-// progress that each mover reports every second.
-func volumeEnds() predicate.Predicate {
-	return predicate.Funcs{
-		UpdateFunc: func(e event.UpdateEvent) bool {
-			before, ok1 := e.ObjectOld.(*velerov1.PodVolumeBackup)
-			after, ok2 := e.ObjectNew.(*velerov1.PodVolumeBackup)
-			return !ok1 || !ok2 || before.IsFinished() != after.IsFinished()
-		},
-	}
 }
 
 // +kubebuilder:rbac:groups=velero.io,resources=backups,verbs=get;list;watch;patch,roleName=podkeep-server,namespace=velero
@@ -189,6 +188,9 @@ func volumeEnds() predicate.Predicate {
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	b := &velerov1.Backup{}
 	if err := r.Reader.Get(ctx, req.NamespacedName, b); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.pace.note(req.NamespacedName, 0)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	before := b.DeepCopy()
@@ -201,7 +203,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	res, err := r.act(ctx, o, s)
 	if failed, ok := errors.AsType[*storageError](err); ok && !outcome.IsTerminal(err) {
 		o.storageErr = failed
-		s, err = storageStep(o), nil
+		if s, err = storageStep(o), nil; s.action == actFail {
+			res, err = r.act(ctx, o, s)
+		}
 	}
 
 	report(o, s, res, err)
@@ -258,9 +262,12 @@ func (r *Reconciler) act(ctx context.Context, o observed, s step) (result, error
 	case actStartHooks:
 		return result{}, r.startHooks(ctx, o)
 	case actCancelVolumes:
-		return result{}, r.cancelVolumes(ctx, o)
+		return result{}, r.cancelVolumes(ctx, o, s)
 	case actFinish:
 		return r.finishUnlessInterrupted(ctx, o)
+	case actFail:
+		closed, err := r.closeFailed(ctx, o, s)
+		return result{closed: closed}, err
 	case actAdopt:
 		return result{final: &o.stored.Status}, nil
 	default:
@@ -286,19 +293,24 @@ type result struct {
 	start     *startFacts            // after actStart
 	collected *collectedFacts        // after actCollect
 	final     *velerov1.BackupStatus // after actFinish and actAdopt: what is stored
+	closed    *closedFacts           // after actFail
 }
 
-// cancelVolumes tells the movers of unfinished volumes to stop.
-func (r *Reconciler) cancelVolumes(ctx context.Context, o observed) error {
-	var errs []error
-	for _, v := range toCancel(o.volumes) {
-		before := v.DeepCopy()
-		v.Spec.Cancel = true
-		if err := r.Client.Patch(ctx, &v, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
-			errs = append(errs, fmt.Errorf("canceling pod volume backup %s: %w", v.Name, err))
-		}
+// cancelVolumes stops the unfinished volumes.
+func (r *Reconciler) cancelVolumes(ctx context.Context, o observed, s step) error {
+	return volumestop.All(ctx, r.Client, toCancel(o.volumes), volumestop.Request{Why: stopReason(o, s), Now: o.now})
+}
+
+// stopReason says, on a volume, why it is stopped.
+func stopReason(o observed, s step) string {
+	switch {
+	case isCanceled(o.backup):
+		return "canceled by " + canceler(o.backup)
+	case s.reason == velerov1.ReasonFailed:
+		return "the backup has failed"
+	default:
+		return oneLine(s.message)
 	}
-	return errors.Join(errs...)
 }
 
 // closeQuietly logs an error of closing, which nothing can be done about.

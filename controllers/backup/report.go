@@ -37,6 +37,7 @@ func reportStep(o observed, s step, res result) {
 		reject(b, o.problems)
 	case actFail:
 		fail(b, o.now, s.reason, s.message)
+		reportClosed(b, res.closed)
 	case actRetryStorage:
 		set(b, velerov1.ConditionUploaded, metav1.ConditionFalse, s.reason, s.message)
 	case actStart:
@@ -99,6 +100,17 @@ func reportCollected(b *velerov1.Backup, c *collectedFacts) {
 	set(b, velerov1.ConditionItemsCollected, metav1.ConditionTrue, velerov1.ReasonSucceeded, fmt.Sprintf("%d items", c.items))
 	set(b, velerov1.ConditionVolumesMoved, metav1.ConditionUnknown, velerov1.ReasonWaitingForVolumes, "")
 	set(b, velerov1.ConditionCompleted, metav1.ConditionUnknown, velerov1.ReasonWaitingForVolumes, "")
+}
+
+// reportClosed records what the end of a failed backup found; nil is nothing.
+func reportClosed(b *velerov1.Backup, c *closedFacts) {
+	if c == nil {
+		return
+	}
+	b.Status.HookStatus = c.hooks
+	if c.isLogged {
+		b.Status.Warnings, b.Status.Errors = c.warnings, c.errors
+	}
 }
 
 // conclude ends a backup that can be restored. It is applied to the copy that is

@@ -42,7 +42,7 @@ import (
 // with a real API server and a real bucket is tested by tests/e2e.
 type world struct {
 	g          *WithT
-	client     client.Client
+	client     client.WithWatch
 	dynamic    *fakedynamic.FakeDynamicClient
 	store      *breakableStore
 	reconciler *Reconciler
@@ -120,6 +120,7 @@ func newWorld(t *testing.T, items ...runtime.Object) *world {
 			ObjectMeta: metav1.ObjectMeta{Namespace: "velero", Name: "node-agent-x", Labels: map[string]string{"role": "node-agent"}},
 			Spec:       corev1.PodSpec{NodeName: "node-1"}, Status: corev1.PodStatus{Phase: corev1.PodRunning},
 		},
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem, UID: "cluster-uid"}},
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "private", Labels: map[string]string{velerov1.ExcludeFromBackupLabel: "true"}}},
 	).Build()
 	lists := map[schema.GroupVersionResource]string{}

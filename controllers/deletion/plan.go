@@ -108,6 +108,12 @@ func plan(o observed) step {
 		return step{action: actTake, reason: velerov1.ReasonDeleting, after: goOn}
 	case o.backup.IsRunning():
 		return runningStep(o)
+	case len(reading(o)) > 0:
+		return step{
+			action: actNothing, reason: velerov1.ReasonWaitingForRestores, after: lookAgain,
+			message: fmt.Sprintf("Waiting for the end of restores that read the backup: %s; stop one with: podkeep restore cancel NAME",
+				restoreNames(reading(o))),
+		}
 	case o.backup.Status.Phase != velerov1.BackupPhaseDeleting:
 		return step{action: actMarkDeleting, reason: velerov1.ReasonDeleting, after: goOn}
 	default:
@@ -169,6 +175,18 @@ func dataStep(o observed) step {
 	default:
 		return step{action: actDeleteBackup, reason: velerov1.ReasonDeleting, after: goOn}
 	}
+}
+
+// reading are the restores that need the data of the backup, as long as it is whole:
+// without it, pods would wait for their volumes for ever. A restore that somebody
+// deletes is on its way out.
+func reading(o observed) []velerov1.Restore {
+	if !hasData(o.backup) || isDone(o.request, velerov1.ConditionSnapshotsDeleted) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(o.restores), func(r velerov1.Restore) bool {
+		return !r.IsRunning() || !r.DeletionTimestamp.IsZero()
+	})
 }
 
 func isProcessed(r *velerov1.DeleteBackupRequest) bool {

@@ -113,6 +113,7 @@ func restores(deleting bool, names ...string) []velerov1.Restore {
 	var list []velerov1.Restore
 	for _, name := range names {
 		r := velerov1.Restore{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		r.Status.Phase = velerov1.RestorePhaseInProgress
 		if deleting {
 			t := at(0)
 			r.DeletionTimestamp = &t
@@ -178,9 +179,35 @@ func TestPlan(t *testing.T) {
 		"its end is waited for":                         {o: observed{request: request(taken), backup: completed(phase("InProgress"), asked), location: bsl()}, wantAction: actNothing, wantMessage: "Waiting for the backup to stop", wantAfter: lookAgain},
 		"a read-only location stops no running backup":  {o: observed{request: request(), backup: completed(phase("InProgress")), location: bsl(readOnly)}, wantAction: actRefuse, wantMessage: "cannot delete backup because backup storage location default is currently in read-only mode"},
 		"what Velero left unfinished runs nowhere":      {o: observed{request: request(taken), backup: completed(phase("Finalizing")), location: bsl()}, wantAction: actMarkDeleting, wantAfter: goOn},
-		"snapshots go first":                            {o: observed{request: request(taken), backup: deleting, location: bsl()}, wantAction: actDeleteSnapshots, wantAfter: goOn},
-		"then objects":                                  {o: observed{request: request(done(velerov1.ConditionSnapshotsDeleted)), backup: deleting, location: bsl()}, wantAction: actDeleteObjects, wantAfter: goOn},
-		"then restores":                                 {o: observed{request: request(all), backup: deleting, location: bsl(), restores: append(restores(true, "a"), restores(false, "b")...)}, wantAction: actDeleteRestores, wantAfter: lookAgain},
+		"a restore that reads the backup is waited for": {
+			o:          observed{request: request(taken), backup: completed(), location: bsl(), restores: restores(false, "b", "a")},
+			wantAction: actNothing, wantAfter: lookAgain,
+			wantMessage: "Waiting for the end of restores that read the backup: a, b; stop one with: podkeep restore cancel NAME",
+		},
+		"also one that began while the backup was marked": {
+			o:          observed{request: request(taken), backup: deleting, location: bsl(), restores: restores(false, "a")},
+			wantAction: actNothing, wantAfter: lookAgain,
+			wantMessage: "Waiting for the end of restores that read the backup: a; stop one with: podkeep restore cancel NAME",
+		},
+		"a restore is waited for as long as it takes": {
+			o:          observed{request: request(failing(-time.Hour)), backup: completed(), location: bsl(), restores: restores(false, "a")},
+			wantAction: actNothing, wantAfter: lookAgain,
+			wantMessage: "Waiting for the end of restores that read the backup: a; stop one with: podkeep restore cancel NAME",
+		},
+		"not for one that is being deleted": {
+			o: observed{request: request(taken), backup: completed(), location: bsl(), restores: restores(true, "a")}, wantAction: actMarkDeleting, wantAfter: goOn,
+		},
+		"nor for one that has ended, or that Velero has left": {
+			o: observed{request: request(taken), backup: completed(), location: bsl(), restores: []velerov1.Restore{
+				{Status: velerov1.RestoreStatus{Phase: velerov1.RestorePhasePartiallyFailed}}, {Status: velerov1.RestoreStatus{Phase: velerov1.RestorePhaseFinalizing}},
+			}}, wantAction: actMarkDeleting, wantAfter: goOn,
+		},
+		"nor for one of a backup that never had data": {
+			o: observed{request: request(taken), backup: completed(neverStarted, phase("FailedValidation")), restores: restores(false, "a")}, wantAction: actMarkDeleting, wantAfter: goOn,
+		},
+		"snapshots go first": {o: observed{request: request(taken), backup: deleting, location: bsl()}, wantAction: actDeleteSnapshots, wantAfter: goOn},
+		"then objects":       {o: observed{request: request(done(velerov1.ConditionSnapshotsDeleted)), backup: deleting, location: bsl()}, wantAction: actDeleteObjects, wantAfter: goOn},
+		"then restores":      {o: observed{request: request(all), backup: deleting, location: bsl(), restores: append(restores(true, "a"), restores(false, "b")...)}, wantAction: actDeleteRestores, wantAfter: lookAgain},
 		"until they are gone": {
 			o:          observed{request: request(all), backup: deleting, location: bsl(), restores: restores(true, "b", "a")},
 			wantAction: actNothing, wantMessage: "Waiting until restores are gone: a, b", wantAfter: lookAgain,

@@ -188,9 +188,10 @@ func (r *Reconciler) othersOf(ctx context.Context, request *velerov1.DeleteBacku
 	}), nil
 }
 
+// restoresOf asks the API server: data is removed only when nobody reads it.
 func (r *Reconciler) restoresOf(ctx context.Context, b *velerov1.Backup) ([]velerov1.Restore, error) {
 	list := &velerov1.RestoreList{}
-	if err := r.Client.List(ctx, list, client.InNamespace(r.Namespace)); err != nil {
+	if err := r.Reader.List(ctx, list, client.InNamespace(r.Namespace)); err != nil {
 		return nil, fmt.Errorf("listing Restores: %w", err)
 	}
 	return slices.DeleteFunc(list.Items, func(restore velerov1.Restore) bool { return restore.Spec.BackupName != b.Name }), nil
@@ -302,7 +303,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("deletebackuprequest").
 		For(&velerov1.DeleteBackupRequest{}, builder.WithPredicates(ours, notOurPatch())).
 		Watches(&velerov1.Backup{}, handler.EnqueueRequestsFromMapFunc(r.ofBackup), builder.WithPredicates(ours, backupTurned())).
-		Watches(&velerov1.Restore{}, handler.EnqueueRequestsFromMapFunc(r.ofRestore), builder.WithPredicates(ours, onlyGone())).
+		Watches(&velerov1.Restore{}, handler.EnqueueRequestsFromMapFunc(r.ofRestore), builder.WithPredicates(ours, restoreTurned())).
 		Watches(&velerov1.BackupStorageLocation{}, handler.EnqueueRequestsFromMapFunc(r.waiting), builder.WithPredicates(ours, locationTurned())).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: workers,

@@ -289,6 +289,7 @@ func TestDeletionOnAnAPIServer(t *testing.T) {
 		restore := &velerov1.Restore{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "velero", Name: "one-r", Finalizers: []string{"example.com/restore"}},
 			Spec:       velerov1.RestoreSpec{BackupName: "one"},
+			Status:     velerov1.RestoreStatus{Phase: velerov1.RestorePhaseCompleted},
 		}
 		w.Expect(w.client.Create(t.Context(), restore)).To(Succeed())
 
@@ -304,6 +305,30 @@ func TestDeletionOnAnAPIServer(t *testing.T) {
 		w.Expect(w.exists(t, other)).To(BeTrue())
 		w.Expect(w.keys(t, other)).To(HaveLen(3))
 		w.Expect(w.snapshotsOf(other)).To(HaveLen(2))
+	})
+
+	t.Run("a restore of it ends first", func(t *testing.T) {
+		b := w.backup(t, "read")
+		restore := &velerov1.Restore{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "velero", Name: "read-r"},
+			Spec:       velerov1.RestoreSpec{BackupName: "read"}, Status: velerov1.RestoreStatus{Phase: velerov1.RestorePhaseInProgress},
+		}
+		w.Expect(w.client.Create(t.Context(), restore)).To(Succeed())
+		r := w.request(t, b, "read-x")
+
+		w.untilRest(t, r)
+		w.Expect(r.Status.Phase).To(Equal(velerov1.DeleteBackupRequestPhaseInProgress))
+		w.Expect(r.Status.Conditions).To(ContainElement(SatisfyAll(
+			HaveField("Reason", velerov1.ReasonWaitingForRestores), HaveField("Message", ContainSubstring("read-r")))))
+		w.Expect(w.keys(t, b)).To(HaveLen(3))
+		w.Expect(w.snapshotsOf(b)).To(HaveLen(2))
+		w.Expect(w.wouldSync(t, b)).To(Equal(velerov1.BackupPhaseCompleted), "it can be restored again")
+
+		restore.Status.Phase = velerov1.RestorePhaseCompleted
+		w.Expect(w.client.Update(t.Context(), restore)).To(Succeed())
+		w.untilRest(t, r) // the restore is deleted
+		w.untilRest(t, r)
+		w.expectGone(t, b, r)
 	})
 
 	t.Run("a running backup is asked to stop first", func(t *testing.T) {

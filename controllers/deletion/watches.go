@@ -36,10 +36,16 @@ func backupTurned() predicate.Predicate {
 	}
 }
 
-func onlyGone() predicate.Predicate {
+// restoreTurned lets through restores that end or go.
+func restoreTurned() predicate.Predicate {
 	return predicate.Funcs{
 		CreateFunc: func(event.CreateEvent) bool { return false },
-		UpdateFunc: func(event.UpdateEvent) bool { return false },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			before, okBefore := e.ObjectOld.(*velerov1.Restore)
+			after, okAfter := e.ObjectNew.(*velerov1.Restore)
+			return okBefore && okAfter && (before.IsRunning() != after.IsRunning() ||
+				before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero())
+		},
 	}
 }
 

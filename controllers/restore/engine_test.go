@@ -37,6 +37,7 @@ func TestEngine(t *testing.T) {
 		"the newest backup of a schedule":                 testSchedule,
 		"cancel before the start":                         testCancelBeforeStart,
 		"cancel while volumes are filled":                 testCancelVolumes,
+		"cancel while hundreds of volumes wait":           testCancelCrowd,
 		"cancel while items are written":                  testCancelPass,
 		"deletion waits for movers":                       testDeletion,
 		"a second pass does not do again":                 testSecondPass,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,6 +22,7 @@ import (
 	"github.com/podkeep/podkeep/internal/layout"
 	"github.com/podkeep/podkeep/internal/locationaccess"
 	"github.com/podkeep/podkeep/internal/objectstore"
+	"github.com/podkeep/podkeep/internal/volumestop"
 )
 
 // finishing is what the end of a restore works with.
@@ -215,7 +217,7 @@ func (r *Reconciler) finishCanceled(ctx context.Context, o observed) error {
 const cancelUploadTime = 5 * time.Second
 
 func (r *Reconciler) uploadCanceled(ctx context.Context, o observed) (err error) {
-	f := finishing{o: o, volumes: o.volumes}
+	f := finishing{o: o, volumes: endWaiting(o)}
 	if f.store, _, err = r.Locations.Store(ctx, o.backup.Spec.StorageLocation); err != nil {
 		return err
 	}
@@ -227,6 +229,20 @@ func (r *Reconciler) uploadCanceled(ctx context.Context, o observed) (err error)
 	f.log.ErrorOnce(itemlog.Entry{Message: canceledMessage(o.restore)})
 	o.restore.Status.Warnings, o.restore.Status.Errors = f.log.Counts()
 	return uploadEnd(ctx, f, nil)
+}
+
+// endWaiting returns the volumes of a canceled restore as they are about to be: those
+// that wait are ended after the restore.
+func endWaiting(o observed) []velerov1.PodVolumeRestore {
+	volumes := slices.Clone(o.volumes)
+	for i := range volumes {
+		if volumestop.MustStop(&volumes[i]) {
+			v := volumes[i].DeepCopy()
+			v.EndCanceled(metav1.Time{Time: o.now}, canceledMessage(o.restore))
+			volumes[i] = *v
+		}
+	}
+	return volumes
 }
 
 // cleanUp does what must happen before a Restore is gone, once its volumes have

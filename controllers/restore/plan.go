@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/hold"
+	"github.com/podkeep/podkeep/internal/volumestop"
 )
 
 const (
@@ -102,7 +104,7 @@ type step struct {
 	problems []string
 
 	// volumes, with actCancelVolumes, are the ones to stop.
-	volumes []velerov1.PodVolumeRestore
+	volumes []*velerov1.PodVolumeRestore
 }
 
 // plan decides the next step. Each case is one row of the state table in
@@ -114,6 +116,8 @@ func plan(o observed) step {
 		return step{action: actNothing}
 	case r.DeletionTimestamp != nil:
 		return stopStep(o, stopping{since: r.DeletionTimestamp.Time, message: "the restore is being deleted", then: step{action: actCleanUp}})
+	case r.Status.Phase == velerov1.RestorePhaseFailed && len(uncanceled(o.volumes)) > 0:
+		return step{action: actCancelVolumes, reason: velerov1.ReasonCanceled, volumes: uncanceled(o.volumes), message: cmp.Or(r.Status.FailureReason, "the restore has failed")}
 	case r.IsFinished() || isOthers(r):
 		return step{action: actNothing}
 	case cancelRequestedBy(r) != "":
@@ -142,14 +146,15 @@ type stopping struct {
 	then    step
 }
 
-// stopStep stops the volumes of a restore, and waits for those that somebody
-// moves.
+// stopStep stops the volumes of a restore that somebody moves, and waits for them.
+// Those that nobody has taken move nothing, and are ended after the restore: there
+// may be a thousand.
 func stopStep(o observed, s stopping) step {
 	end := s.since.Add(cancelGrace)
-	moving := keep(o.volumes, func(v velerov1.PodVolumeRestore) bool { return !v.IsFinished() && v.Status.Node != "" })
+	moving := keep(o.volumes, func(v velerov1.PodVolumeRestore) bool { return !v.IsFinished() && v.IsTaken() })
 	switch {
-	case len(uncanceled(o.volumes)) > 0:
-		return step{action: actCancelVolumes, reason: velerov1.ReasonCanceling, message: s.message, volumes: uncanceled(o.volumes)}
+	case len(uncanceled(moving)) > 0:
+		return step{action: actCancelVolumes, reason: velerov1.ReasonCanceling, message: s.message, volumes: uncanceled(moving)}
 	case len(moving) > 0 && o.now.Before(end):
 		return step{action: actNothing, reason: velerov1.ReasonCanceling, message: s.message, after: end.Sub(o.now)}
 	default:
@@ -216,7 +221,7 @@ func nextLook(o observed, deadline time.Time) time.Duration {
 
 // isUntaken reports whether no node agent has taken the volume.
 func isUntaken(v velerov1.PodVolumeRestore) bool {
-	return !v.IsFinished() && v.Status.Node == ""
+	return !v.IsFinished() && !v.IsTaken()
 }
 
 // goneVolumes are the unfinished volumes whose pod does not exist any more.
@@ -233,9 +238,16 @@ func pendingVolumes(o observed) []velerov1.PodVolumeRestore {
 	})
 }
 
-// uncanceled are the volumes that have not been told to stop.
-func uncanceled(volumes []velerov1.PodVolumeRestore) []velerov1.PodVolumeRestore {
-	return keep(volumes, func(v velerov1.PodVolumeRestore) bool { return !v.IsFinished() && !v.Spec.Cancel })
+// uncanceled are the volumes that have not been told to stop, or to which nobody will
+// answer.
+func uncanceled(volumes []velerov1.PodVolumeRestore) []*velerov1.PodVolumeRestore {
+	var some []*velerov1.PodVolumeRestore
+	for i := range volumes {
+		if volumestop.MustStop(&volumes[i]) {
+			some = append(some, &volumes[i])
+		}
+	}
+	return some
 }
 
 func keep[T any](all []T, wanted func(T) bool) []T {

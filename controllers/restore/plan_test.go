@@ -18,7 +18,8 @@ func TestPlan(t *testing.T) {
 	t.Parallel()
 	pending, taken := volume("db-0", "data"), volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseInProgress), onNode("n1"))
 	completed := volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseCompleted), onNode("n1"))
-	canceled := volume("db-0", "data", cancelRequested)
+	ended := volume("db-0", "data", cancelRequested, phase(velerov1.PodVolumeRestorePhaseCanceled))
+	told := volume("db-0", "data", cancelRequested)
 	stopping := volume("db-0", "data", cancelRequested, onNode("n1"))
 	const waiting = "waiting for volumes: shop/db-0 data"
 	const timeout = "timed out after 4h0m0s waiting for all volumes"
@@ -80,24 +81,30 @@ func TestPlan(t *testing.T) {
 		"does not wait for a pod that is gone": {
 			restore: restore(itemsRestored), volumes: []velerov1.PodVolumeRestore{pending},
 			untaken: map[string]untaken{"db-0-data": {podGone: true}},
-			want: step{action: actCancelVolumes, reason: velerov1.ReasonPodGone, volumes: []velerov1.PodVolumeRestore{pending},
+			want: step{action: actCancelVolumes, reason: velerov1.ReasonPodGone, volumes: []*velerov1.PodVolumeRestore{&pending},
 				message: "The pods of some volumes do not exist any more"},
 		},
 		"a canceled volume of a pod that is gone is nothing to wait for": {
-			restore: restore(itemsRestored), volumes: []velerov1.PodVolumeRestore{canceled},
+			restore: restore(itemsRestored), volumes: []velerov1.PodVolumeRestore{ended},
 			untaken: map[string]untaken{"db-0-data": {podGone: true}},
 			want:    step{action: actFinish, reason: velerov1.ReasonUploading},
 		},
+		"ends a volume that somebody has canceled and nobody has taken, when its pod is gone": {
+			restore: restore(itemsRestored), volumes: []velerov1.PodVolumeRestore{told},
+			untaken: map[string]untaken{"db-0-data": {podGone: true}},
+			want: step{action: actCancelVolumes, reason: velerov1.ReasonPodGone, volumes: []*velerov1.PodVolumeRestore{&told},
+				message: "The pods of some volumes do not exist any more"},
+		},
 		"cancels at the deadline": {
 			restore: restore(itemsRestored), volumes: []velerov1.PodVolumeRestore{taken}, now: t0.Add(4 * time.Hour),
-			want: step{action: actCancelVolumes, reason: velerov1.ReasonTimeout, message: timeout, volumes: []velerov1.PodVolumeRestore{taken}},
+			want: step{action: actCancelVolumes, reason: velerov1.ReasonTimeout, message: timeout, volumes: []*velerov1.PodVolumeRestore{&taken}},
 		},
 		"waits for canceled volumes": {
-			restore: restore(itemsRestored), volumes: []velerov1.PodVolumeRestore{canceled}, now: t0.Add(4 * time.Hour),
+			restore: restore(itemsRestored), volumes: []velerov1.PodVolumeRestore{stopping}, now: t0.Add(4 * time.Hour),
 			want: step{action: actNothing, reason: velerov1.ReasonTimeout, message: timeout, after: cancelGrace},
 		},
 		"does not wait for canceled volumes for ever": {
-			restore: restore(itemsRestored), volumes: []velerov1.PodVolumeRestore{canceled}, now: t0.Add(4*time.Hour + cancelGrace),
+			restore: restore(itemsRestored), volumes: []velerov1.PodVolumeRestore{stopping}, now: t0.Add(4*time.Hour + cancelGrace),
 			want: step{action: actFinish, reason: velerov1.ReasonTimeout},
 		},
 		"finishes when all volumes are": {
@@ -113,7 +120,7 @@ func TestPlan(t *testing.T) {
 				message: "the backup was deleted while it was restored: the results could not be uploaded"},
 		},
 		"finished is final": {
-			restore: restore(itemsRestored, inPhase(velerov1.RestorePhaseFailed)), volumes: []velerov1.PodVolumeRestore{pending},
+			restore: restore(itemsRestored, inPhase(velerov1.RestorePhasePartiallyFailed)), volumes: []velerov1.PodVolumeRestore{pending},
 			want: step{action: actNothing},
 		},
 		"a restore that Velero has left is not touched": {
@@ -125,7 +132,7 @@ func TestPlan(t *testing.T) {
 		},
 		"a canceled restore stops its volumes": {
 			restore: restore(itemsRestored, canceledBy("ann")), volumes: []velerov1.PodVolumeRestore{taken, completed},
-			want: step{action: actCancelVolumes, reason: velerov1.ReasonCanceling, message: "canceled by ann", volumes: []velerov1.PodVolumeRestore{taken}},
+			want: step{action: actCancelVolumes, reason: velerov1.ReasonCanceling, message: "canceled by ann", volumes: []*velerov1.PodVolumeRestore{&taken}},
 		},
 		"a canceled restore waits for movers": {
 			restore: restore(itemsRestored, canceledBy("ann")), volumes: []velerov1.PodVolumeRestore{stopping},
@@ -136,7 +143,16 @@ func TestPlan(t *testing.T) {
 			want: step{action: actFinishCanceled, reason: velerov1.ReasonCanceled, message: "canceled by ann"},
 		},
 		"a canceled restore does not wait for volumes that nobody moves": {
-			restore: restore(started, canceledBy("ann")), volumes: []velerov1.PodVolumeRestore{canceled},
+			restore: restore(started, canceledBy("ann")), volumes: []velerov1.PodVolumeRestore{told, pending},
+			want: step{action: actFinishCanceled, reason: velerov1.ReasonCanceled, message: "canceled by ann"},
+		},
+		"they are ended after it": {
+			restore: restore(started, canceledBy("ann"), inPhase(velerov1.RestorePhaseFailed), func(r *velerov1.Restore) { r.Status.FailureReason = "canceled by ann" }),
+			volumes: []velerov1.PodVolumeRestore{told, ended},
+			want:    step{action: actCancelVolumes, reason: velerov1.ReasonCanceled, message: "canceled by ann", volumes: []*velerov1.PodVolumeRestore{&told}},
+		},
+		"a canceled restore ends when its volumes have": {
+			restore: restore(started, canceledBy("ann")), volumes: []velerov1.PodVolumeRestore{ended},
 			want: step{action: actFinishCanceled, reason: velerov1.ReasonCanceled, message: "canceled by ann"},
 		},
 		"who cancels a finished restore is too late": {
@@ -144,7 +160,7 @@ func TestPlan(t *testing.T) {
 		},
 		"a restore that is deleted stops its volumes first": {
 			restore: restore(itemsRestored, deleted), volumes: []velerov1.PodVolumeRestore{taken},
-			want: step{action: actCancelVolumes, reason: velerov1.ReasonCanceling, message: "the restore is being deleted", volumes: []velerov1.PodVolumeRestore{taken}},
+			want: step{action: actCancelVolumes, reason: velerov1.ReasonCanceling, message: "the restore is being deleted", volumes: []*velerov1.PodVolumeRestore{&taken}},
 		},
 		"a restore that is deleted waits for movers": {
 			restore: restore(itemsRestored, deleted), volumes: []velerov1.PodVolumeRestore{stopping}, now: t0.Add(time.Minute),

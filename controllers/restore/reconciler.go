@@ -33,6 +33,7 @@ import (
 	"github.com/podkeep/podkeep/internal/objectstore"
 	"github.com/podkeep/podkeep/internal/outcome"
 	"github.com/podkeep/podkeep/internal/ownwrites"
+	"github.com/podkeep/podkeep/internal/volumestop"
 )
 
 // Locations opens the object storage of a BackupStorageLocation
@@ -235,7 +236,11 @@ func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*velero
 	r.own.Refresh(restore)
 	switch {
 	case restore.IsFinished() && restore.DeletionTimestamp == nil:
-		return nil, nil
+		left, err := r.hasWaiting(ctx, restore)
+		if err != nil || !left {
+			return nil, err
+		}
+		return restore, nil
 	case areItemsRestored(restore) && restore.DeletionTimestamp == nil:
 		return restore, nil
 	}
@@ -243,6 +248,16 @@ func (r *Reconciler) get(ctx context.Context, key types.NamespacedName) (*velero
 		return nil, client.IgnoreNotFound(err)
 	}
 	return restore, nil
+}
+
+// hasWaiting reports whether a restore has failed, as one that is canceled does, and
+// volumes are left that nobody has ended.
+func (r *Reconciler) hasWaiting(ctx context.Context, restore *velerov1.Restore) (bool, error) {
+	if restore.Status.Phase != velerov1.RestorePhaseFailed {
+		return false, nil
+	}
+	volumes, err := r.listVolumes(ctx, r.Client, restore)
+	return len(uncanceled(volumes)) > 0, err
 }
 
 // patch writes metadata and status once per reconcile, and only what changed.
@@ -269,10 +284,11 @@ func (r *Reconciler) observe(ctx context.Context, restore *velerov1.Restore) (ob
 		volumeTimeout:  volumeTimeoutOf(restore, r.Options.FSBackupTimeout),
 		storageTimeout: r.Options.StorageTimeout,
 	}
-	if restore.IsFinished() && restore.DeletionTimestamp == nil {
-		return o, nil
-	}
 	var err error
+	if restore.IsFinished() && restore.DeletionTimestamp == nil {
+		o.volumes, err = r.listVolumes(ctx, r.Reader, restore)
+		return o, err
+	}
 	if o.backup, err = r.findBackup(ctx, restore); err != nil {
 		return o, err
 	}
@@ -288,7 +304,10 @@ func (r *Reconciler) observe(ctx context.Context, restore *velerov1.Restore) (ob
 	if o.hooksLeft, err = r.observeHooks(ctx, restore); err != nil {
 		return o, err
 	}
-	if areItemsRestored(restore) && o.backup != nil && restore.DeletionTimestamp == nil && cancelRequestedBy(restore) == "" {
+	if isStopping(restore) {
+		return o, nil // nobody asks what is waited for
+	}
+	if areItemsRestored(restore) && o.backup != nil {
 		if err := r.observeFollowing(ctx, &o); err != nil {
 			return o, err
 		}
@@ -352,8 +371,13 @@ func (r *Reconciler) observeGate(ctx context.Context, o *observed) error {
 
 // volumes lists the pod volume restores of a restore. While one of them goes on
 // the cache will do: a change of it is an event. That all are finished is checked
-// with the API server, or a stale cache that has none would end the restore.
+// with the API server, or a stale cache that has none would end the restore. So is
+// what is left to stop: with a stale cache, a thousand volumes would be stopped
+// twice.
 func (r *Reconciler) volumes(ctx context.Context, restore *velerov1.Restore) ([]velerov1.PodVolumeRestore, error) {
+	if isStopping(restore) {
+		return r.listVolumes(ctx, r.Reader, restore)
+	}
 	cached, err := r.listVolumes(ctx, r.Client, restore)
 	if err != nil || len(pendingVolumes(observed{volumes: cached})) > 0 {
 		return cached, err
@@ -384,14 +408,14 @@ func (r *Reconciler) act(ctx context.Context, o observed, s step) error {
 		r.completeSpec(o)
 		return nil
 	case actFail:
-		return errors.Join(r.cancel(ctx, uncanceled(o.volumes), s.message), r.release(ctx, o))
+		return errors.Join(r.cancel(ctx, o, uncanceled(o.volumes), s.message), r.release(ctx, o))
 	case actRestoreItems:
 		return r.restoreItems(ctx, o, s.lastTry)
 	case actCancelVolumes:
 		if s.reason == velerov1.ReasonPodGone {
 			return r.endLost(ctx, o, s)
 		}
-		return r.cancel(ctx, s.volumes, s.message)
+		return r.cancel(ctx, o, s.volumes, s.message)
 	case actFollow:
 		return r.follow(ctx, o)
 	case actFinish:
@@ -403,17 +427,7 @@ func (r *Reconciler) act(ctx context.Context, o observed, s step) error {
 	}
 }
 
-// cancel tells the node agents to stop volumes, and why.
-func (r *Reconciler) cancel(ctx context.Context, volumes []velerov1.PodVolumeRestore, why string) error {
-	errs := make([]error, len(volumes))
-	workqueue.ParallelizeUntil(ctx, createWorkers, len(volumes), func(n int) {
-		v := volumes[n].DeepCopy()
-		before := v.DeepCopy()
-		v.Spec.Cancel = true
-		v.Status.Message = cmp.Or(v.Status.Message, oneLine(why))
-		if err := r.Client.Patch(ctx, v, client.MergeFrom(before)); client.IgnoreNotFound(err) != nil {
-			errs[n] = fmt.Errorf("canceling PodVolumeRestore %s: %w", v.Name, err)
-		}
-	})
-	return errors.Join(append(errs, ctx.Err())...)
+// cancel stops volumes, and says why on each.
+func (r *Reconciler) cancel(ctx context.Context, o observed, volumes []*velerov1.PodVolumeRestore, why string) error {
+	return volumestop.All(ctx, r.Client, volumes, volumestop.Request{Why: oneLine(why), Now: o.now})
 }

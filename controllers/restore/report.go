@@ -33,8 +33,8 @@ func waitForStorage(doing string, err error) error {
 // report turns the step and its error into phase and conditions. It is the only
 // writer of both.
 func report(r *velerov1.Restore, now time.Time, s step, err error) {
-	if s.action == actNothing && s.reason == "" || s.action == actCleanUp || r.DeletionTimestamp != nil && r.IsFinished() {
-		return
+	if s.action == actNothing && s.reason == "" || s.action == actCleanUp || r.IsFinished() {
+		return // a finished restore stays as it is, also while its last volumes are ended
 	}
 	p := reporter{restore: r, now: metav1.Time{Time: now}}
 	p.storage(err)

@@ -107,16 +107,17 @@ func testCancelVolumes(t *testing.T, w *world) {
 
 	w.Expect(result.RequeueAfter).To(BeNumerically(">", time.Minute), "it waits for the mover, not for the volume that nobody moves")
 	w.Expect(r.IsFinished()).To(BeFalse())
-	for _, v := range w.fills(t, r) {
-		w.Expect(v.Spec.Cancel).To(BeTrue())
-		w.Expect(v.Status.Message).To(Equal("canceled by ann"))
-	}
 	moving := w.fills(t, r)[0]
 	if moving.Status.Node == "" {
 		moving = w.fills(t, r)[1]
 	}
+	w.Expect(moving.Spec.Cancel).To(BeTrue())
 	w.agent(t, &moving, velerov1.PodVolumeRestorePhaseCanceled)
 	w.reconcile(t, r)
+	for _, v := range w.fills(t, r) {
+		w.Expect(v.IsFinished()).To(BeTrue())
+		w.Expect(v.Status.Message).To(Equal("canceled by ann"))
+	}
 
 	w.Expect(r.Status.Phase).To(Equal(velerov1.RestorePhaseFailed))
 	w.Expect(r.Status.FailureReason).To(Equal("canceled by ann"))
@@ -128,6 +129,47 @@ func testCancelVolumes(t *testing.T, w *world) {
 	ns := &corev1.Namespace{}
 	w.get(t, ns, "", "cancel")
 	w.Expect(ns.Labels).NotTo(HaveKey(velerov1.RestoringLabel))
+}
+
+// testCancelCrowd cancels a restore whose pods cannot be scheduled. Each of its
+// volumes costs one write, and its pods are not asked for.
+func testCancelCrowd(t *testing.T, w *world) {
+	t.Helper()
+	const waiting = 300
+	w.backup(t, "crowd", volumeArchive)
+	r := w.run(t, "crowd", "crowd", into("crowd"))
+	first := w.fills(t, r)[0]
+	for n := range waiting {
+		v := first.DeepCopy()
+		v.ResourceVersion, v.UID, v.Name = "", "", fmt.Sprintf("crowd-%03d", n)
+		v.Spec.Pod.Name = v.Name
+		w.Expect(w.client.Create(t.Context(), v)).To(Succeed())
+	}
+	w.reconciler.Clock = testingclock.NewFakePassiveClock(time.Now().Add(2 * podLookInterval)) // its pods are looked at by now
+	var patches, lists atomic.Int64
+	w.intercept(interceptor.Funcs{
+		Patch: func(ctx context.Context, c client.WithWatch, obj client.Object, patch client.Patch, opts ...client.PatchOption) error {
+			if _, ok := obj.(*velerov1.PodVolumeRestore); ok {
+				patches.Add(1)
+			}
+			return c.Patch(ctx, obj, patch, opts...)
+		},
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			if _, ok := list.(*corev1.PodList); ok {
+				lists.Add(1)
+			}
+			return c.List(ctx, list, opts...)
+		},
+	})
+
+	w.cancelRestore(t, r)
+	w.reconcile(t, r)
+
+	w.Expect(r.Status.Phase).To(Equal(velerov1.RestorePhaseFailed), "%+v", r.Status)
+	w.Expect(patches.Load()).To(BeEquivalentTo(waiting+2), "one for each volume")
+	w.Expect(lists.Load()).To(BeZero(), "nobody asks what a restore waits for that is being stopped")
+	w.Expect(w.fills(t, r)).To(HaveEach(HaveField("Status.Phase", velerov1.PodVolumeRestorePhaseCanceled)), "no node agent was there to say so")
+	w.Expect(r.Status.Errors).To(Equal(waiting + 3))
 }
 
 func testCancelPass(t *testing.T, w *world) {

@@ -80,3 +80,8 @@ func (p *pass) exchange(ctx context.Context, r *velerov1.Restore) error {
 func cancelRequestedBy(r *velerov1.Restore) string {
 	return r.Annotations[velerov1.CancelRequestedByAnnotation]
 }
+
+// isStopping reports whether somebody wants the restore to end early.
+func isStopping(r *velerov1.Restore) bool {
+	return r.DeletionTimestamp != nil || cancelRequestedBy(r) != ""
+}

@@ -21,12 +21,17 @@ import (
 type problem struct {
 	backup string
 	why    string
+
+	// inBucket: it lies in the files of the backup, and is the same as long as they
+	// are.
+	inBucket bool
 }
 
 // result is what a sync has done and found. It is valid, as far as it came, also
 // when the sync failed.
 type result struct {
 	imported, removed []string
+	swept             []string // folders of backups that never were
 	held              []string // kept for people to decide
 	problems          []problem
 	place             string // what to record; "" when the sync did not come that far
@@ -58,6 +63,7 @@ func (r *Reconciler) sync(ctx context.Context, l *velerov1.BackupStorageLocation
 	if err != nil {
 		return p.result, err
 	}
+	r.unusable.keep(l.UID, w.folders)
 	verdicts := compare(w)
 	for _, v := range verdicts {
 		if err := p.carryOut(ctx, v); err != nil {
@@ -123,9 +129,9 @@ func (p *run) carryOut(ctx context.Context, v verdict) error {
 	log := ctrl.LoggerFrom(ctx).WithValues("Backup", v.name)
 	switch v.fate {
 	case fateImport:
-		return p.importBackup(ctx, v.name)
+		return p.unlessUnusable(ctx, v.name, func() error { return p.importBackup(ctx, v.name) })
 	case fateComplete:
-		return p.completeBackup(ctx, v.backup)
+		return p.unlessUnusable(ctx, v.name, func() error { return p.completeBackup(ctx, v.backup) })
 	case fateRemove:
 		return p.removeBackup(ctx, v.backup)
 	case fateHold:
@@ -147,15 +153,27 @@ func (p *run) complain(backup, why string) {
 	p.result.problems = append(p.result.problems, problem{backup: backup, why: why})
 }
 
+// complainOfFiles is for what only other files of the backup can make good.
+func (p *run) complainOfFiles(backup, why string) {
+	p.result.problems = append(p.result.problems, problem{backup: backup, why: why, inBucket: true})
+}
+
 // importBackup makes the Backup and its volumes for a stored backup. What lies in
 // the bucket is read before anything is made.
 func (p *run) importBackup(ctx context.Context, name string) error {
 	stored, err := p.readBackup(ctx, name)
-	if stored == nil || err != nil {
+	if err != nil {
 		return err
 	}
+	if stored == nil {
+		return p.sweep(ctx, name)
+	}
 	if a := admit(stored, name, p.Clock.Now()); !a.ok {
-		return p.carryOut(ctx, verdict{name: name, fate: fateSkip, why: a.why, visible: a.visible})
+		ctrl.LoggerFrom(ctx).V(1).Info("Skipping a stored backup", "Backup", name, "reason", a.why)
+		if a.visible {
+			p.complainOfFiles(name, a.why)
+		}
+		return nil
 	}
 	volumes, err := p.readVolumes(ctx, name)
 	if err != nil {
@@ -185,7 +203,7 @@ func (p *run) importBackup(ctx context.Context, name string) error {
 // location had one of the same name; the next sync tells.
 func (p *run) create(ctx context.Context, name string, b *velerov1.Backup) (bool, error) {
 	if isTooLarge(b) {
-		p.complain(name, fmt.Sprintf("its Backup has more than the %d bytes that a cluster can keep", maxObjectBytes))
+		p.complainOfFiles(name, fmt.Sprintf("its Backup has more than the %d bytes that a cluster can keep", maxObjectBytes))
 		return false, nil
 	}
 	err := p.Client.Create(ctx, b)
@@ -195,11 +213,19 @@ func (p *run) create(ctx context.Context, name string, b *velerov1.Backup) (bool
 	case apierrors.IsAlreadyExists(err):
 		return false, nil
 	case isRefusal(err):
-		p.complain(name, "the API server refuses its Backup: "+locationaccess.Text(err))
+		p.refused(name, "the API server refuses its Backup: ", err)
 		return false, nil
 	default:
 		return false, inCluster("creating Backup "+name, err)
 	}
+}
+
+// refused complains of what the API server does not take. What it finds wrong with
+// the object lies in the files; what it forbids does not.
+func (p *run) refused(backup, what string, err error) {
+	p.result.problems = append(p.result.problems, problem{
+		backup: backup, why: what + locationaccess.Text(err), inBucket: !apierrors.IsForbidden(err),
+	})
 }
 
 // isRefusal reports whether the API server will say the same to the same object
@@ -317,6 +343,9 @@ func (p *run) ofOne(name string, err error) error {
 	case errors.Is(err, objectstore.ErrUnavailable), errors.Is(err, objectstore.ErrBucketNotFound),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
+	case errors.Is(err, layout.ErrCorrupt), errors.Is(err, layout.ErrTooLarge):
+		p.complainOfFiles(name, locationaccess.Text(err))
+		return nil
 	default:
 		p.complain(name, locationaccess.Text(err))
 		return nil

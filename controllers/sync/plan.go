@@ -4,8 +4,9 @@
 //
 // One reconcile of a BackupStorageLocation is observe → plan → act → report. plan
 // decides when to look, compare what to do with each backup; both are pure, and
-// so is what a stored object becomes here (local.go). It reads object storage and
-// never writes it. Everything in it may come from a stranger. State tables:
+// so is what a stored object becomes here (local.go). It writes nothing to object
+// storage; what it removes there are files that this cluster has marked as interim
+// (sweep.go). Everything in it may come from a stranger. State tables:
 // docs/backup-sync.md.
 package sync
 

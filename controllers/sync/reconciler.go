@@ -63,6 +63,8 @@ type Reconciler struct {
 	// Period is the time between two syncs of locations that do not say it; nil means
 	// DefaultPeriod, 0 that such locations are not synced.
 	Period *time.Duration
+
+	unusable unusable
 }
 
 // +kubebuilder:rbac:groups=velero.io,resources=backupstoragelocations,verbs=get;list;watch;patch,roleName=podkeep-server,namespace=velero
@@ -70,6 +72,7 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=velero.io,resources=podvolumebackups,verbs=get;create;patch,roleName=podkeep-server,namespace=velero
 // +kubebuilder:rbac:groups=velero.io,resources=schedules;deletebackuprequests,verbs=get;list;watch,roleName=podkeep-server,namespace=velero
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch,roleName=podkeep-server,namespace=velero
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get,roleName=podkeep-server
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch,roleName=podkeep-server,namespace=velero
 
 // Reconcile syncs one location when it is due.
@@ -146,6 +149,10 @@ func (r *Reconciler) tell(before, after *velerov1.BackupStorageLocation, res res
 	if len(res.removed) > 0 {
 		r.Recorder.Eventf(after, nil, corev1.EventTypeNormal, velerov1.ReasonBackupsRemoved, "Sync", "%s",
 			"Backups went because they are gone from the location: "+someOf(res.removed))
+	}
+	if len(res.swept) > 0 {
+		r.Recorder.Eventf(after, nil, corev1.EventTypeNormal, velerov1.ReasonInterimFilesRemoved, "Sync", "%s",
+			"Files of backups that were deleted before they were complete are removed: "+someOf(res.swept))
 	}
 	if reason, message := newComplaint(before, after); reason != "" {
 		r.Recorder.Eventf(after, nil, corev1.EventTypeWarning, reason, "Sync", "%s", message)

@@ -24,7 +24,7 @@ func TestReport(t *testing.T) {
 	}{
 		"all is well": {result: result{place: "p"}, wantReason: velerov1.ReasonSucceeded, wantText: "are in the cluster", wantSynced: true},
 		"a backup that cannot be read is named": {
-			result:     result{place: "p", problems: []problem{{"weekly", "it is\nbroken"}, {"nightly", "it is huge"}}},
+			result:     result{place: "p", problems: []problem{{backup: "weekly", why: "it is\nbroken"}, {backup: "nightly", why: "it is huge"}}},
 			wantReason: velerov1.ReasonBackupsSkipped, wantText: "nightly: it is huge; weekly: it is broken", wantSynced: true,
 		},
 		"held Backups are named, with the way out": {
@@ -33,11 +33,11 @@ func TestReport(t *testing.T) {
 			wantText:   "kubectl annotate backupstoragelocation a -n velero --overwrite podkeep.io/synced-from=here", wantSynced: true,
 		},
 		"an empty place is called so": {
-			result:     result{place: "before", held: []string{"nightly"}, isEmpty: true, problems: []problem{{"weekly", "broken"}}},
+			result:     result{place: "before", held: []string{"nightly"}, isEmpty: true, problems: []problem{{backup: "weekly", why: "broken"}}},
 			wantReason: velerov1.ReasonRemovalHeld, wantText: "completely empty", wantSynced: true,
 		},
 		"storage that does not answer": {
-			result:     result{failure: fmt.Errorf("listing s3://b/: %w", objectstore.ErrUnavailable), problems: []problem{{"a", "b"}}},
+			result:     result{failure: fmt.Errorf("listing s3://b/: %w", objectstore.ErrUnavailable), problems: []problem{{backup: "a", why: "b"}}},
 			wantReason: velerov1.ReasonStorageUnavailable, wantText: "could not be compared with those in the cluster: listing s3://b/",
 		},
 		"an API server that does not answer is not the location's": {
@@ -72,8 +72,8 @@ func TestReportDoesNotFlap(t *testing.T) {
 	g := NewWithT(t)
 	a, b := bsl("a"), bsl("a")
 
-	report(a, result{problems: []problem{{"x", "1"}, {"y", "2"}, {"x", "0"}}}, t0)
-	report(b, result{problems: []problem{{"y", "2"}, {"x", "0"}, {"x", "1"}}}, t0)
+	report(a, result{problems: []problem{{backup: "x", why: "1"}, {backup: "y", why: "2"}, {backup: "x", why: "0"}}}, t0)
+	report(b, result{problems: []problem{{backup: "y", why: "2"}, {backup: "x", why: "0"}, {backup: "x", why: "1"}}}, t0)
 
 	g.Expect(a.Status.Conditions).To(Equal(b.Status.Conditions))
 }
@@ -83,7 +83,7 @@ func TestMessagesAreBounded(t *testing.T) {
 	g := NewWithT(t)
 	var r result
 	for i := range 1000 {
-		r.problems = append(r.problems, problem{strings.Repeat("ü", 1000) + fmt.Sprint(i), strings.Repeat("ß", 1000)})
+		r.problems = append(r.problems, problem{backup: strings.Repeat("ü", 1000) + fmt.Sprint(i), why: strings.Repeat("ß", 1000)})
 		r.held = append(r.held, fmt.Sprintf("backup-%d", i))
 	}
 	l := bsl("a")
@@ -103,8 +103,8 @@ func TestComplaintIsToldOnce(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
 	first, second, fine := bsl("a"), bsl("a"), bsl("a")
-	report(first, result{problems: []problem{{"x", "1"}}}, t0)
-	report(second, result{problems: []problem{{"x", "1"}}}, t0.Add(time.Minute))
+	report(first, result{problems: []problem{{backup: "x", why: "1"}}}, t0)
+	report(second, result{problems: []problem{{backup: "x", why: "1"}}}, t0.Add(time.Minute))
 	report(fine, result{}, t0)
 
 	reason, _ := newComplaint(bsl("a"), first)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
@@ -37,6 +38,8 @@ func TestSync(t *testing.T) {
 		"a schedule keeps its backups":                        schedulesOwn,
 		"volumes of an earlier import are adopted":            volumesAreAdopted,
 		"volumes that cannot be read are not forgotten":       unreadableVolumes,
+		"bad backups are read once, until they change":        badOnesAreReadOnce,
+		"files of a backup that never was are removed":        interimGoes,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -350,4 +353,71 @@ func unreadableVolumes(t *testing.T, c *cluster) {
 	c.store(t, backup(), volume())
 	c.Expect(c.sync(t).Status).To(Equal(metav1.ConditionTrue))
 	c.Expect(c.volumes(t)).To(HaveLen(1))
+}
+
+func badOnesAreReadOnce(t *testing.T, c *cluster) {
+	t.Helper()
+	read := map[string]int{}
+	c.bucket.afterGet = func(key string) { read[key]++ }
+	broken, list := layout.BackupMetadata("broken"), layout.BackupPodVolumeBackups("half")
+	c.put(t, broken, "{")
+	c.put(t, layout.BackupMetadata("running"), `{"apiVersion":"velero.io/v1","kind":"Backup","metadata":{"name":"running"},"status":{"phase":"InProgress"}}`)
+	c.put(t, layout.BackupMetadata("mislabeled"), `{"apiVersion":"velero.io/v1","kind":"Backup","metadata":{"name":"mislabeled","labels":{"a":"b c/d"}},"status":{"phase":"Completed"}}`)
+	c.store(t, backup(named("half")), volume())
+	c.put(t, list, "no gzip")
+	first := c.sync(t)
+	c.Expect(first.Status).To(Equal(metav1.ConditionFalse))
+
+	second := c.sync(t) // half is in the cluster by now, and looked at again for its volumes
+	c.sync(t)
+
+	c.Expect(second.Message).To(Equal(first.Message), "they are told as long as they are there")
+	c.Expect(read[broken]).To(Equal(1))
+	c.Expect(read[layout.BackupMetadata("running")]).To(Equal(1))
+	c.Expect(read[layout.BackupMetadata("mislabeled")]).To(Equal(1))
+	c.Expect(read[list]).To(Equal(1))
+
+	c.store(t, backup(named("broken")))
+	c.store(t, backup(named("half")), volume())
+	c.erase(t, "running")
+	c.erase(t, "mislabeled")
+	condition := c.sync(t)
+
+	c.Expect(condition.Status).To(Equal(metav1.ConditionTrue), condition.Message)
+	c.Expect(c.backups(t)).To(And(HaveKey("broken"), HaveKey("half")))
+	c.Expect(c.volumes(t)).To(HaveLen(1))
+	c.Expect(c.reconciler.unusable.known).NotTo(HaveKey(unusableKey{location: c.location(t).UID, backup: "running"}), "what is gone is forgotten")
+}
+
+func interimGoes(t *testing.T, c *cluster) {
+	t.Helper()
+	system := &corev1.Namespace{}
+	c.Expect(client.IgnoreAlreadyExists(c.client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: metav1.NamespaceSystem}}))).To(Succeed())
+	c.Expect(c.client.Get(t.Context(), client.ObjectKey{Name: metav1.NamespaceSystem}, system)).To(Succeed())
+	past, future := metav1.Time{Time: c.clock.Now().Add(-time.Hour)}, metav1.Time{Time: c.clock.Now().Add(time.Hour)}
+	left := func(name string, mark layout.Interim) {
+		var zipped strings.Builder
+		c.Expect(layout.EncodeJSONGzip(&zipped, mark)).To(Succeed())
+		c.put(t, layout.BackupInterim(name), zipped.String())
+		c.put(t, layout.BackupContents(name), "x")
+		c.put(t, layout.BackupLog(name), "x")
+	}
+	ours := string(system.UID)
+	left("gone", layout.Interim{BackupUID: "u", Cluster: ours, Until: past})
+	left("running-elsewhere", layout.Interim{BackupUID: "u", Cluster: "other", Until: past})
+	left("young", layout.Interim{BackupUID: "u", Cluster: ours, Until: future})
+	left("here", layout.Interim{BackupUID: "u", Cluster: ours, Until: past})
+	here := backup(named("here"))
+	here.Namespace, here.Spec.StorageLocation, here.Status.Phase = c.reconciler.Namespace, "default", velerov1.BackupPhaseFailed
+	c.Expect(c.client.Create(t.Context(), here)).To(Succeed())
+	c.put(t, layout.BackupContents("velero-half"), "x")
+
+	c.sync(t)
+
+	for name, want := range map[string]int{"gone": 0, "running-elsewhere": 3, "young": 3, "here": 3, "velero-half": 1} {
+		keys, err := c.bucket.List(t.Context(), layout.BackupPrefix(name))
+		c.Expect(err).NotTo(HaveOccurred())
+		c.Expect(keys).To(HaveLen(want), name)
+	}
+	c.Expect(c.told()).To(ContainSubstring(velerov1.ReasonInterimFilesRemoved + " Files of backups that were deleted before they were complete are removed: gone"))
 }

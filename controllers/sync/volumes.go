@@ -9,7 +9,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
-	"github.com/podkeep/podkeep/internal/locationaccess"
 )
 
 // createVolumes makes the PodVolumeBackups of a Backup and then says, on the
@@ -44,11 +43,11 @@ func (p *run) createVolumes(ctx context.Context, b *velerov1.Backup, volumes vol
 // createVolume reports whether the volume is in the cluster now.
 func (p *run) createVolume(ctx context.Context, b *velerov1.Backup, v *velerov1.PodVolumeBackup) (bool, error) {
 	if wrong := validateVolume(v); wrong != "" {
-		p.complain(b.Name, "an entry in the list of its volumes cannot be used: "+wrong)
+		p.complainOfFiles(b.Name, "an entry in the list of its volumes cannot be used: "+wrong)
 		return false, nil
 	}
 	if isTooLarge(v) {
-		p.complain(b.Name, fmt.Sprintf("PodVolumeBackup %s has more than the %d bytes that a cluster can keep", v.Name, maxObjectBytes))
+		p.complainOfFiles(b.Name, fmt.Sprintf("PodVolumeBackup %s has more than the %d bytes that a cluster can keep", v.Name, maxObjectBytes))
 		return false, nil
 	}
 	err := p.Client.Create(ctx, v.DeepCopy())
@@ -58,7 +57,7 @@ func (p *run) createVolume(ctx context.Context, b *velerov1.Backup, v *velerov1.
 	case apierrors.IsAlreadyExists(err):
 		return p.adopt(ctx, b, v)
 	case isRefusal(err):
-		p.complain(b.Name, fmt.Sprintf("the API server refuses PodVolumeBackup %s: %s", v.Name, locationaccess.Text(err)))
+		p.refused(b.Name, fmt.Sprintf("the API server refuses PodVolumeBackup %s: ", v.Name), err)
 		return false, nil
 	default:
 		return false, inCluster("creating PodVolumeBackup "+v.Name, err)

@@ -400,3 +400,7 @@ func FuzzDecodeRestoreItemOperations(f *testing.F) {
 func FuzzDecodeVolumeSnapshots(f *testing.F) {
 	fuzzDecode[[]NativeSnapshot](f, fixture(f, "volumesnapshots.json"), []byte(`[{"spec":{"backupName":"b","volumeIOPS":3},"status":{"phase":"Completed"}}]`))
 }
+
+func FuzzDecodeInterim(f *testing.F) {
+	fuzzDecode[Interim](f, []byte(`{"backupUID":"u","cluster":"c","until":"2026-01-01T00:00:00Z"}`))
+}

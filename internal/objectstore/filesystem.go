@@ -194,6 +194,32 @@ func (f *filesystem) Exists(ctx context.Context, key string) (bool, error) {
 	return true, body.Close()
 }
 
+// Version implements Store. A file that is replaced is another one, with another
+// inode, also when that happens within a tick of the clock.
+func (f *filesystem) Version(ctx context.Context, key string) (string, error) {
+	body, err := f.Get(ctx, key)
+	if errors.Is(err, ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = body.Close() }()
+	file, ok := body.(interface{ Stat() (fs.FileInfo, error) })
+	if !ok {
+		return "", f.failed("looking at", key, errors.ErrUnsupported)
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return "", f.failed("looking at", key, err)
+	}
+	inode := uint64(0)
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		inode = stat.Ino
+	}
+	return fmt.Sprintf("%d %d %d", inode, info.ModTime().UnixNano(), info.Size()), nil
+}
+
 // List implements Store.
 func (f *filesystem) List(ctx context.Context, prefix string) ([]string, error) {
 	if err := checkPrefix(prefix); err != nil {

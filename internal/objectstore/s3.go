@@ -228,32 +228,47 @@ func (o *s3Object) Close() error {
 	return o.body.Close()
 }
 
-// Exists implements Store. The answer to a HEAD request does not tell a missing
-// bucket from a missing object, so the bucket is looked at, too.
+// Exists implements Store.
 func (s *s3) Exists(ctx context.Context, key string) (bool, error) {
+	info, err := s.stat(ctx, key)
+	return info != nil, err
+}
+
+// Version implements Store.
+func (s *s3) Version(ctx context.Context, key string) (string, error) {
+	info, err := s.stat(ctx, key)
+	if info == nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s %d %d", info.ETag, info.LastModified.UnixNano(), info.Size), nil
+}
+
+// stat returns nil for a missing object. The answer to a HEAD request does not tell
+// a missing bucket from a missing object, so the bucket is looked at, too.
+func (s *s3) stat(ctx context.Context, key string) (*minio.ObjectInfo, error) {
 	if err := checkKey(key); err != nil {
-		return false, err
+		return nil, err
 	}
 	g := newGuard(ctx, s3RequestTimeout)
 	defer g.stop()
 
-	_, err := s.core.StatObject(g.ctx, s.bucket, s.root+key, minio.StatObjectOptions{})
+	info, err := s.core.StatObject(g.ctx, s.bucket, s.root+key, minio.StatObjectOptions{})
 	if err == nil {
-		return true, nil
+		return &info, nil
 	}
 	err = g.explain(err)
 	if !errors.Is(classifyS3(err), ErrNotFound) {
-		return false, s.failed("looking for", key, err)
+		return nil, s.failed("looking for", key, err)
 	}
 	g.progress()
 	found, err := s.core.BucketExists(g.ctx, s.bucket)
 	if err = g.explain(err); err != nil {
-		return false, s.failed("looking for", key, err)
+		return nil, s.failed("looking for", key, err)
 	}
 	if !found {
-		return false, s.failed("looking for", key, ErrBucketNotFound)
+		return nil, s.failed("looking for", key, ErrBucketNotFound)
 	}
-	return false, nil
+	return nil, nil
 }
 
 // List implements Store.

@@ -64,6 +64,10 @@ type Store interface {
 	// Exists reports whether there is an object with that key.
 	Exists(ctx context.Context, key string) (bool, error)
 
+	// Version returns a text that is another one when the object was replaced, or ""
+	// when there is none. It does not read the object.
+	Version(ctx context.Context, key string) (string, error)
+
 	// List returns the keys that begin with prefix, sorted; "" lists all.
 	List(ctx context.Context, prefix string) ([]string, error)
 

@@ -18,6 +18,7 @@ import (
 	"github.com/podkeep/podkeep/internal/wire"
 	"github.com/podkeep/podkeep/nodeagent/movement"
 	"github.com/podkeep/podkeep/nodeagent/moverpod"
+	"github.com/podkeep/podkeep/nodeagent/volumemetrics"
 )
 
 // Reconciler reconciles the PodVolumeBackups of one node.
@@ -41,6 +42,9 @@ type Reconciler struct {
 
 	Recorder events.EventRecorder
 
+	// Metrics counts volumes; nil counts none.
+	Metrics *volumemetrics.Metrics
+
 	own ownwrites.Memory[velerov1.PodVolumeBackup, *velerov1.PodVolumeBackup]
 }
 
@@ -59,6 +63,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Client.Get(ctx, req.NamespacedName, b); err != nil {
 		if client.IgnoreNotFound(err) == nil {
 			r.own.Forget(req.NamespacedName)
+			r.Metrics.Forget(req.Name)
 			r.Actor.Forget(ctx, movement.Key{Kind: wire.KindBackup, Name: req.Name})
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
@@ -157,6 +162,7 @@ func (r *Reconciler) patch(ctx context.Context, before, after *velerov1.PodVolum
 		return client.IgnoreNotFound(err)
 	}
 	r.own.Remember(after)
+	r.Metrics.Changed(before, after)
 	if after.IsFinished() && !before.IsFinished() {
 		movement.RecordEnd(r.Recorder, after, statusOf(after))
 	}

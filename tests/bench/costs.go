@@ -13,19 +13,24 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/apirequests"
 	"github.com/podkeep/podkeep/tests/suite"
 )
 
 // costs are what has been spent so far.
 type costs struct {
-	cpu        time.Duration // of the server
-	agentCPU   time.Duration
-	memory     memory         // of the server
-	lists      map[string]int // requests of LIST at the API server, of all clients, by resource and group
+	cpu      time.Duration // of the server
+	agentCPU time.Duration
+	memory   memory // of the server
+	metrics  serverMetrics
+}
+
+// serverMetrics are what the server says of itself.
+type serverMetrics struct {
+	lists      map[string]int // lists that it has asked the API server for, by resource and group
+	pages      map[string]int // pages of these after the first
 	reconciles reconciles     // of backups
 }
 
@@ -49,60 +54,55 @@ func (s *scale) readCosts(ctx context.Context) (c costs, err error) {
 	c.cpu, failed[0] = processorTime(s.server)
 	c.agentCPU, failed[1] = processorTime(s.agent)
 	c.memory, failed[2] = readMemory(s.server)
-	c.reconciles, failed[3] = s.readReconciles(ctx)
-	if err := errors.Join(failed[:]...); err != nil {
-		return c, err
-	}
-	raw, err := s.cluster.Clientset.Discovery().RESTClient().Get().AbsPath("/metrics").Stream(ctx)
-	if err != nil {
-		return c, fmt.Errorf("reading the metrics of the API server: %w", err)
-	}
-	defer raw.Close()
-	c.lists = map[string]int{}
-	err = eachMetric(raw, "apiserver_request_total", func(labels map[string]string, value float64) {
-		if isListOfItems(labels) {
-			c.lists[schema.GroupResource{Group: labels["group"], Resource: labels["resource"]}.String()] += int(value)
-		}
-	})
-	return c, err
-}
-
-// isListOfItems leaves out podkeep's own kinds, which its reconcilers list to see
-// where they stand.
-func isListOfItems(labels map[string]string) bool {
-	return labels["verb"] == "LIST" && strings.HasPrefix(labels["code"], "2") && labels["group"] != velerov1.SchemeGroupVersion.Group
+	c.metrics, failed[3] = s.readMetrics(ctx)
+	return c, errors.Join(failed[:]...)
 }
 
 // metricsPort is that of the server's pod (config/install).
 const metricsPort = 8085
 
-// readReconciles asks the server's pod, which this machine can reach.
-func (s *scale) readReconciles(ctx context.Context) (r reconciles, err error) {
+// readMetrics asks the server's pod, which this machine can reach.
+func (s *scale) readMetrics(ctx context.Context) (m serverMetrics, err error) {
 	pods := &corev1.PodList{}
 	if err := s.cluster.Client.List(ctx, pods, client.InNamespace(suite.Namespace), client.MatchingLabels{"deploy": "velero"}); err != nil {
-		return r, err
+		return m, err
 	}
 	if len(pods.Items) != 1 {
-		return r, fmt.Errorf("there are %d pods of the server, not one", len(pods.Items))
+		return m, fmt.Errorf("there are %d pods of the server, not one", len(pods.Items))
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s:%d/metrics", pods.Items[0].Status.PodIP, metricsPort), nil)
 	if err != nil {
-		return r, err
+		return m, err
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return r, fmt.Errorf("reading the metrics of the server: %w", err)
+		return m, fmt.Errorf("reading the metrics of the server: %w", err)
 	}
 	defer response.Body.Close()
-	return r, eachMetric(response.Body, "controller_runtime_reconcile_time_seconds", func(labels map[string]string, value float64) {
-		switch {
-		case labels["controller"] != "backup":
-		case labels[metricName] == "controller_runtime_reconcile_time_seconds_sum":
-			r.seconds = value
-		case labels[metricName] == "controller_runtime_reconcile_time_seconds_count":
-			r.count = int(value)
+	return parseServerMetrics(response.Body)
+}
+
+// Metrics of the server that this program reads.
+const (
+	reconcileSum   = "controller_runtime_reconcile_time_seconds_sum"
+	reconcileCount = "controller_runtime_reconcile_time_seconds_count"
+)
+
+func parseServerMetrics(text io.Reader) (serverMetrics, error) {
+	m := serverMetrics{lists: map[string]int{}, pages: map[string]int{}}
+	err := eachMetric(text, "", func(labels map[string]string, value float64) {
+		switch name := labels[metricName]; {
+		case name == apirequests.Name && labels[apirequests.VerbLabel] == apirequests.VerbList:
+			m.lists[labels[apirequests.ResourceLabel]] = int(value)
+		case name == apirequests.Name && labels[apirequests.VerbLabel] == apirequests.VerbPage:
+			m.pages[labels[apirequests.ResourceLabel]] = int(value)
+		case name == reconcileSum && labels["controller"] == "backup":
+			m.reconciles.seconds = value
+		case name == reconcileCount && labels["controller"] == "backup":
+			m.reconciles.count = int(value)
 		}
 	})
+	return m, err
 }
 
 // metricName is the label under which eachMetric gives the full name of a metric.
@@ -115,7 +115,7 @@ func eachMetric(text io.Reader, prefix string, visit func(labels map[string]stri
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		line := lines.Text()
-		if !strings.HasPrefix(line, prefix) {
+		if strings.HasPrefix(line, "#") || !strings.HasPrefix(line, prefix) {
 			continue
 		}
 		labels, value, err := parseMetric(line)

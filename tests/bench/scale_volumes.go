@@ -91,15 +91,29 @@ func (v volumeSample) rows(nodes int, alone time.Duration) []row {
 
 func (s *scale) node(i int) string { return fmt.Sprintf("%s-node-%04d", s.run, i) }
 
+// fakePodCIDR is in the range of the test cluster's pods and not the real node's.
+// A node that has one is not looked after by the controller of addresses, which
+// has few and would try again for ever.
+const fakePodCIDR = "10.244.3.0/24"
+
 // createNode makes a node that nothing is scheduled to, no DaemonSet included: its
-// system is none.
+// system is none. It looks like one that was lost long ago, so that the controller
+// of nodes has nothing to write on it.
 func (s *scale) createNode(ctx context.Context, i int) error {
 	n := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: s.node(i), Labels: s.labels()},
 		Spec: corev1.NodeSpec{
-			Unschedulable: true,
-			Taints:        []corev1.Taint{{Key: scaleLabel, Effect: corev1.TaintEffectNoExecute}},
+			Unschedulable: true, PodCIDR: fakePodCIDR, PodCIDRs: []string{fakePodCIDR},
+			Taints: []corev1.Taint{
+				{Key: scaleLabel, Effect: corev1.TaintEffectNoExecute},
+				{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule},
+				{Key: corev1.TaintNodeUnreachable, Effect: corev1.TaintEffectNoSchedule},
+				{Key: corev1.TaintNodeUnreachable, Effect: corev1.TaintEffectNoExecute},
+			},
 		},
+	}
+	for _, c := range []corev1.NodeConditionType{corev1.NodeReady, corev1.NodeMemoryPressure, corev1.NodeDiskPressure, corev1.NodePIDPressure} {
+		n.Status.Conditions = append(n.Status.Conditions, corev1.NodeCondition{Type: c, Status: corev1.ConditionUnknown, Reason: "NodeStatusUnknown"})
 	}
 	n.Labels[corev1.LabelOSStable] = "none"
 	return s.cluster.Client.Create(ctx, n)
@@ -107,7 +121,9 @@ func (s *scale) createNode(ctx context.Context, i int) error {
 
 func (s *scale) removeNodes(ctx context.Context) error {
 	s.progress("scale: removing the nodes")
-	return s.cluster.Client.DeleteAllOf(ctx, &corev1.Node{}, client.MatchingLabels(s.labels()))
+	return each(ctx, 0, s.nodes, func(ctx context.Context, i int) error {
+		return client.IgnoreNotFound(s.cluster.Client.Delete(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: s.node(i)}}))
+	})
 }
 
 // newSmallBackup is a backup of a namespace that every cluster has, with next to
@@ -135,11 +151,12 @@ func (s *scale) backUpAlone(ctx context.Context) (took time.Duration, err error)
 // and then ends them one by one as node agents would.
 func (s *scale) moveVolumes(ctx context.Context, volumes int) (sample volumeSample, err error) {
 	b := s.newWaitingBackup(volumes)
-	defer func() { err = errors.Join(err, s.removeWaiting(context.WithoutCancel(ctx), b)) }()
+	defer func() { err = errors.Join(err, s.removeWaiting(context.WithoutCancel(ctx), b, volumes)) }()
 	s.progress("scale: making %d volumes", volumes)
 	if err := s.prepareWaiting(ctx, b, volumes); err != nil {
 		return sample, fmt.Errorf("making a backup with %d volumes: %w", volumes, err)
 	}
+	s.progress("scale: ending %d volumes", volumes)
 	sample.volumes = volumes
 	next := s.newSmallBackup(fmt.Sprint(volumes))
 	defer func() { err = errors.Join(err, s.removeBackup(context.WithoutCancel(ctx), next)) }()
@@ -170,7 +187,7 @@ func (s *scale) moveVolumes(ctx context.Context, volumes int) (sample volumeSamp
 	err = s.finished(ctx, next)
 	sample.next = time.Since(start) - sample.took
 	sample.serverCPU, sample.agentCPU = after.cpu-before.cpu, after.agentCPU-before.agentCPU
-	sample.reconciles = after.reconciles.since(before.reconciles)
+	sample.reconciles = after.metrics.reconciles.since(before.metrics.reconciles)
 	return sample, err
 }
 
@@ -280,9 +297,26 @@ func (s *scale) endVolume(ctx context.Context, b *velerov1.Backup, i int) error 
 }
 
 // removeWaiting removes a backup and its volumes, and waits until they are gone:
-// the next sample must not be measured beside them.
-func (s *scale) removeWaiting(ctx context.Context, b *velerov1.Backup) error {
-	if err := s.removeBackup(ctx, b); err != nil {
+// the next sample must not be measured beside them. The volumes go one by one: a
+// request for all of them would take longer than the API server allows.
+func (s *scale) removeWaiting(ctx context.Context, b *velerov1.Backup, volumes int) error {
+	s.progress("scale: removing %d volumes", volumes)
+	bucket, err := s.gateway()
+	if err != nil {
+		return err
+	}
+	err = bucket.removeObjects(ctx, "backups/"+b.Name+"/") // or the sync would make them again
+	if err != nil {
+		return err
+	}
+	err = each(ctx, 0, volumes, func(ctx context.Context, i int) error {
+		v := &velerov1.PodVolumeBackup{ObjectMeta: metav1.ObjectMeta{Namespace: suite.Namespace, Name: s.volumeName(b, i)}}
+		return client.IgnoreNotFound(s.cluster.Client.Delete(ctx, v))
+	})
+	if err != nil {
+		return err
+	}
+	if err := client.IgnoreNotFound(s.cluster.Client.Delete(ctx, b)); err != nil {
 		return err
 	}
 	return wait.PollUntilContextTimeout(ctx, time.Second, scaleTimeout, true, func(ctx context.Context) (bool, error) {

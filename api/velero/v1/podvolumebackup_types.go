@@ -1,6 +1,8 @@
 package v1
 
 import (
+	"cmp"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -187,6 +189,33 @@ func (b *PodVolumeBackup) IsFinished() bool {
 	default:
 		return false
 	}
+}
+
+// IsTaken reports whether a node agent has begun to work for the backup. One that is
+// not taken waits, and whoever asked for it may end it.
+func (b *PodVolumeBackup) IsTaken() bool {
+	switch b.Status.Phase {
+	case "", PodVolumeBackupPhaseNew:
+		return b.Status.AcceptedTimestamp != nil || b.Annotations[MoversAnnotation] != ""
+	default:
+		return true
+	}
+}
+
+// IsCancelRequested reports whether the backup was told to stop.
+func (b *PodVolumeBackup) IsCancelRequested() bool { return b.Spec.Cancel }
+
+// RequestCancel tells the backup to stop, and why, unless something is said already.
+func (b *PodVolumeBackup) RequestCancel(why string) {
+	b.Spec.Cancel = true
+	b.Status.Message = cmp.Or(b.Status.Message, why)
+}
+
+// EndCanceled ends a backup that nobody has taken.
+func (b *PodVolumeBackup) EndCanceled(now metav1.Time, why string) {
+	b.RequestCancel(why)
+	b.Status.Phase, b.Status.CompletionTimestamp = PodVolumeBackupPhaseCanceled, &now
+	setCanceled(&b.Status.Conditions, now, b.Status.Message)
 }
 
 // PodVolumeBackupList is a list of PodVolumeBackups.

@@ -1,6 +1,8 @@
 package v1
 
 import (
+	"cmp"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -177,6 +179,33 @@ func (r *PodVolumeRestore) IsFinished() bool {
 	default:
 		return false
 	}
+}
+
+// IsTaken reports whether a node agent has begun to work for the restore. One that
+// is not taken waits, and whoever asked for it may end it.
+func (r *PodVolumeRestore) IsTaken() bool {
+	switch r.Status.Phase {
+	case "", PodVolumeRestorePhaseNew:
+		return r.Status.Node != "" || r.Status.AcceptedTimestamp != nil || r.Annotations[MoversAnnotation] != ""
+	default:
+		return true
+	}
+}
+
+// IsCancelRequested reports whether the restore was told to stop.
+func (r *PodVolumeRestore) IsCancelRequested() bool { return r.Spec.Cancel }
+
+// RequestCancel tells the restore to stop, and why, unless something is said already.
+func (r *PodVolumeRestore) RequestCancel(why string) {
+	r.Spec.Cancel = true
+	r.Status.Message = cmp.Or(r.Status.Message, why)
+}
+
+// EndCanceled ends a restore that nobody has taken.
+func (r *PodVolumeRestore) EndCanceled(now metav1.Time, why string) {
+	r.RequestCancel(why)
+	r.Status.Phase, r.Status.CompletionTimestamp = PodVolumeRestorePhaseCanceled, &now
+	setCanceled(&r.Status.Conditions, now, r.Status.Message)
 }
 
 // PodVolumeRestoreList is a list of PodVolumeRestores.

@@ -188,6 +188,10 @@ const (
 	// ReasonBackupsRemoved is in events that name Backups that went because they
 	// are gone from their location.
 	ReasonBackupsRemoved = "BackupsRemoved"
+
+	// ReasonInterimFilesRemoved is in events that name backups whose files are removed
+	// from a location, because they were deleted before they were complete.
+	ReasonInterimFilesRemoved = "InterimFilesRemoved"
 )
 
 // Reasons why a backup or a restore failed as a whole.

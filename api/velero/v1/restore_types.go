@@ -397,6 +397,17 @@ func (r *Restore) IsFinished() bool {
 	}
 }
 
+// IsRunning reports whether podkeep still has work to do for the restore. It is false
+// for phases that a real Velero goes through at the end; nobody ends them here.
+func (r *Restore) IsRunning() bool {
+	switch r.Status.Phase {
+	case "", RestorePhaseNew, RestorePhaseInProgress:
+		return true
+	default:
+		return false
+	}
+}
+
 // RestoreList is a list of Restores.
 //
 // +kubebuilder:object:root=true

@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) objectstore.Store) {
 		"a canceled put leaves no object":                  putCanceled,
 		"get of a missing object is ErrNotFound":           getMissing,
 		"exists tells objects from folders":                exists,
+		"a version changes when the object does":           version,
 		"list returns the keys that begin with the prefix": list,
 		"list pages": listMany,
 		"common prefixes are folders of one level":    commonPrefixes,
@@ -175,6 +176,20 @@ func exists(t *testing.T, s objectstore.Store) {
 	g.Expect(s.Exists(t.Context(), "a")).To(BeFalse())
 	g.Expect(s.Exists(t.Context(), "a/b/c")).To(BeFalse())
 	g.Expect(s.Exists(t.Context(), "b")).To(BeFalse())
+}
+
+func version(t *testing.T, s objectstore.Store) {
+	t.Helper()
+	g := NewWithT(t)
+	put(t, s, "a/b", "one")
+
+	first, err := s.Version(t.Context(), "a/b")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(first).NotTo(BeEmpty())
+	g.Expect(s.Version(t.Context(), "a/b")).To(Equal(first))
+	put(t, s, "a/b", "two")
+	g.Expect(s.Version(t.Context(), "a/b")).NotTo(Equal(first))
+	g.Expect(s.Version(t.Context(), "a/c")).To(BeEmpty())
 }
 
 func list(t *testing.T, s objectstore.Store) {
