@@ -46,6 +46,7 @@ func TestEngine(t *testing.T) {
 		"many volumes":                                    testManyVolumes,
 		"two restores in one namespace":                   testTwoRestores,
 		"volumes without claims":                          testUnclaimedVolumes,
+		"a pod that another one takes the place of":       testFollow,
 	} {
 		t.Run(name, func(t *testing.T) {
 			part(t, w.part(t))

@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -139,6 +141,29 @@ func namesOf(fillings []hold.Filling) string {
 		names = append(names[:maxNamedVolumes], fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(names, ", ")
+}
+
+// endLost ends volumes that no node agent has taken and whose pods are gone. The
+// server does it itself, so that it is known from when on others may take over. One
+// that an agent takes at this moment is the agent's.
+func (r *Reconciler) endLost(ctx context.Context, o observed, s step) error {
+	var errs []error
+	for i := range s.volumes {
+		v := s.volumes[i].DeepCopy()
+		before := v.DeepCopy()
+		now := metav1.Time{Time: o.now}
+		v.Spec.Cancel = true
+		v.Status.Phase, v.Status.CompletionTimestamp = velerov1.PodVolumeRestorePhaseCanceled, &now
+		v.Status.Message = "the pod does not exist any more"
+		meta.SetStatusCondition(&v.Status.Conditions, metav1.Condition{
+			Type: velerov1.ConditionCompleted, Status: metav1.ConditionFalse, Reason: velerov1.ReasonPodGone, Message: v.Status.Message, LastTransitionTime: now,
+		})
+		err := r.Client.Patch(ctx, v, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+		if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("ending PodVolumeRestore %s: %w", v.Name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // follow makes volume restores into the pods that take over. Their names come from

@@ -412,6 +412,9 @@ func (r *Reconciler) act(ctx context.Context, o observed, s step) error {
 	case actRestoreItems:
 		return r.restoreItems(ctx, o, s.lastTry)
 	case actCancelVolumes:
+		if s.reason == velerov1.ReasonPodGone {
+			return r.endLost(ctx, o, s)
+		}
 		return r.cancel(ctx, o, s.volumes, s.message)
 	case actFollow:
 		return r.follow(ctx, o)

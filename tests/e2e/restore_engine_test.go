@@ -110,7 +110,7 @@ func TestRestoreIsCanceled(t *testing.T) {
 	volumes := c.VolumeRestores(t, r)
 	g.Expect(volumes[target+"/app/data"].Status.Phase).To(Equal(velerov1.PodVolumeRestorePhaseCanceled))
 	g.Eventually(restoreMovers(t, c, volumes), suite.Short).Should(BeEmpty(), "nothing is left running")
-	g.Expect(resultsOf(t, c, r).Errors.Namespaces[target]).To(ConsistOf(ContainSubstring("stays in restore-wait")))
+	g.Expect(resultsOf(t, c, r).Errors.Namespaces[target]).To(ConsistOf(ContainSubstring("does not start")))
 	ns := &corev1.Namespace{}
 	g.Expect(c.Client.Get(t.Context(), client.ObjectKey{Name: target}, ns)).To(Succeed())
 	g.Expect(ns.Labels).NotTo(HaveKey(velerov1.RestoringLabel))
