@@ -32,7 +32,7 @@ demo: cluster-up ## Back up and restore an application on a real one-node cluste
 	@hack/demo.sh
 
 .PHONY: cluster-up
-cluster-up: image ## Start the one-node cluster with podkeep from this tree and an S3 gateway
+cluster-up: image ## Start the cluster with podkeep from this tree and an S3 gateway; NODES=2 adds a second node
 	@hack/cluster-up.sh $(BUILD_DIR)/podkeep-linux-$(ARCH).tar
 
 .PHONY: cluster-down
@@ -56,6 +56,10 @@ test-unit: ## Run the tests that need nothing but Go
 .PHONY: test-e2e
 test-e2e: cluster-up ## Run the tests on the cluster; E2E=<regexp> chooses
 	PODKEEP_KUBECONFIG=$$($(CLUSTER) kubeconfig) go test -count=1 -timeout 40m -run '$(E2E)' ./tests/e2e/... ./tests/compat/... ./tests/faults/...
+
+.PHONY: test-arm64
+test-arm64: $(BUILD_DIR)/podkeep-linux-arm64.tar ## Build the arm64 image and run its programs in qemu
+	@hack/test-arm64.sh $<
 
 .PHONY: bench
 bench: cluster-up ## Measure podkeep against its budgets and plain kopia; prints a table

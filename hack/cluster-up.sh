@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Starts the one-node cluster and installs podkeep from an image archive, with
-# its default location on the cluster's S3 gateway.
-# usage: cluster-up.sh ARCHIVE
+# Starts the cluster and installs podkeep from an image archive, with its default
+# location on the cluster's S3 gateway. With NODES=2 the cluster has two nodes.
+# usage: [NODES=2] cluster-up.sh ARCHIVE
 set -euo pipefail
 export GOFLAGS="-trimpath -buildvcs=false" CGO_ENABLED=0
 cd "$(dirname "$0")/.."
@@ -12,6 +12,9 @@ image=$(<"$archive.name")
 source hack/cluster.env
 
 (cd tests/cluster && go run ./cmd/cluster up && go run ./cmd/cluster load-image "$archive")
+if [[ ${NODES:-1} -eq 2 ]]; then
+  (cd tests/cluster && go run ./cmd/cluster node add)
+fi
 KUBECONFIG=$(cd tests/cluster && go run ./cmd/cluster kubeconfig)
 export KUBECONFIG
 

@@ -29,6 +29,9 @@ trap finish EXIT
 step "starting the cluster"
 make cluster-up
 
+step "running the programs of the image"
+PODKEEP_IMAGE=$PWD/build/podkeep-linux-$(go env GOARCH).tar go test -count=1 ./tests/image
+
 step "running the tests on the cluster"
 PODKEEP_KUBECONFIG=$(cluster kubeconfig)
 export PODKEEP_KUBECONFIG

@@ -126,6 +126,13 @@ func TestMarkerDirectoryIsNotBackedUp(t *testing.T) {
 
 	g.Expect(filepath.Join(target, ".velero", "stale")).NotTo(BeAnExistingFile())
 	g.Expect(filepath.Join(target, "dir", ".velero", "kept")).To(BeARegularFile())
+
+	// A restore hides markers as well, so that only another client shows that they
+	// are not in the snapshot.
+	plain := filepath.Join(t.TempDir(), "plain")
+	g.Expect(plainClient(t, r).Restore(t.Context(), id, plain)).To(Succeed())
+	g.Expect(filepath.Join(plain, ".velero")).NotTo(BeADirectory())
+	g.Expect(filepath.Join(plain, "dir", ".velero", "kept")).To(BeARegularFile())
 }
 
 func TestBackupCompresses(t *testing.T) {

@@ -44,7 +44,8 @@ func TestAgainstAnAPIServer(t *testing.T) {
 		t.Skip("KUBEBUILDER_ASSETS is not set: it names the folder with kube-apiserver and etcd; make test sets it")
 	}
 	NewWithT(t).Expect(velerov1.AddToScheme(scheme.Scheme)).To(Succeed())
-	c := startWebhook(t, startAPIServer(t))
+	config := startAPIServer(t)
+	c := startWebhook(t, config)
 
 	t.Run("both replicas would share one secret", func(t *testing.T) {
 		g := NewWithT(t)
@@ -59,6 +60,8 @@ func TestAgainstAnAPIServer(t *testing.T) {
 	t.Run("a pod is stamped at CREATE and when its lists change", func(t *testing.T) { testStamp(t, c) })
 	t.Run("a pod on a claim that is being restored waits", func(t *testing.T) { testGuard(t, c) })
 	t.Run("a ConfigMap with an error gets an event", func(t *testing.T) { testConfigMap(t, c) })
+	t.Run("what is broken is refused, and only that is looked at", func(t *testing.T) { testValidation(t, c) })
+	t.Run("authors are warned", func(t *testing.T) { testWarnings(t, c, config) })
 }
 
 func testGate(t *testing.T, c client.Client) {
@@ -178,7 +181,10 @@ func testConfigMap(t *testing.T, c client.Client) {
 	t.Helper()
 	g := NewWithT(t)
 	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: installNamespace, Name: "gate"}}
-	configMap.Labels = map[string]string{velerov1.PluginConfigLabel: "", velerov1.PodVolumeRestoreLabel: velerov1.RestoreItemActionKind}
+	configMap.Labels = map[string]string{
+		velerov1.PluginConfigLabel: "", velerov1.PodVolumeRestoreLabel: velerov1.RestoreItemActionKind,
+		velerov1.ConfigLabel: velerov1.ConfigUnchecked, // as if the webhook had been away
+	}
 	configMap.Data = map[string]string{gateconfig.KeyDeadline: "soon"}
 	g.Expect(c.Create(t.Context(), configMap)).To(Succeed())
 
@@ -214,13 +220,15 @@ func startWebhook(t *testing.T, config *rest.Config) client.Client {
 	address, port := freeAddress(t)
 	g.Expect(c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: installNamespace}})).To(Succeed())
 	createService(t, c, address, port)
-	g.Expect(c.Create(t.Context(), registration.Configuration(installNamespace))).To(Succeed())
+	for _, configuration := range registration.Configurations(installNamespace, configMapNames) {
+		g.Expect(c.Create(t.Context(), configuration)).To(Succeed())
+	}
 
 	mgr, err := ctrl.NewManager(leastPrivileged(t, c, config), ctrl.Options{
 		Cache: webhook.CacheOptions(installNamespace), HealthProbeBindAddress: "127.0.0.1:0", Metrics: metricsserver.Options{BindAddress: "0"},
 	})
 	g.Expect(err).NotTo(HaveOccurred())
-	server := &webhook.Server{Namespace: installNamespace, DefaultGateImage: "registry.example.com/podkeep:v1", Port: int(port)}
+	server := &webhook.Server{Namespace: installNamespace, DefaultGateImage: "registry.example.com/podkeep:v1", Port: int(port), ConfigMaps: configMapNames}
 	g.Expect(server.SetupWithManager(mgr)).To(Succeed())
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

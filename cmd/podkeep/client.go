@@ -23,9 +23,11 @@ import (
 	"github.com/podkeep/podkeep/config/install"
 )
 
-// Exit codes of commands that wait, besides exitOK and exitFailed.
+// Exit codes of single commands, most of them of those that wait, besides exitOK and
+// exitFailed.
 const (
 	exitPartiallyFailed = 2
+	exitUnprotected     = 3   // of podkeep coverage
 	exitInterrupted     = 130 // as a shell reports a command that Ctrl-C has ended
 )
 
@@ -69,7 +71,7 @@ func newClient(f *factory, program string) *session {
 
 func (s *session) commands() []*cobra.Command {
 	commands := append(nounCommands(s), verbCommands(s)...)
-	commands = append(commands, newPluginCommand(s), newVersionCommand(s), newExplainCommand(s), newDebugCommand(s), newClientCommand(s), newCompletionCommand(s))
+	commands = append(commands, newPluginCommand(s), newVersionCommand(s), newExplainCommand(s), newCoverageCommand(s), newDebugCommand(s), newClientCommand(s), newCompletionCommand(s))
 	for _, c := range commands {
 		c.GroupID = groupClient
 		setUsageErrors(c)

@@ -11,10 +11,12 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/podkeep/podkeep/config/install"
+	"github.com/podkeep/podkeep/config/monitoring"
 	"github.com/podkeep/podkeep/internal/installation"
 	"github.com/podkeep/podkeep/internal/version"
 	"github.com/podkeep/podkeep/webhook/registration"
@@ -38,6 +40,8 @@ type installFlags struct {
 	kubeletRoot     string
 	nodeAgentConfig string
 	privileged      bool
+	monitoring      bool
+	monitorLabels   map[string]string
 	defaultToFSB    bool
 	serverArgs      []string
 	nodeAgentArgs   []string
@@ -84,6 +88,9 @@ func (f *installFlags) bind(cmd *cobra.Command) {
 	fs.StringVar(&f.kubeletRoot, "kubelet-root-dir", install.DefaultKubeletRoot, "root directory of the kubelets")
 	fs.StringVar(&f.nodeAgentConfig, "node-agent-configmap", "", "name of the ConfigMap with the node agents' settings")
 	fs.BoolVar(&f.privileged, "privileged-node-agent", false, "run the node agents as privileged containers")
+	fs.BoolVar(&f.monitoring, "monitoring", false, "install alerts and a scrape configuration for the Prometheus operator")
+	fs.StringToStringVar(&f.monitorLabels, "monitoring-labels", nil,
+		"labels by which Prometheus selects them, for example release=prometheus; implies --monitoring")
 	fs.BoolVar(&f.defaultToFSB, "default-volumes-to-fs-backup", false, "back up all volumes of pods that have no other policy")
 	fs.StringArrayVar(&f.serverArgs, "server-arg", nil, "argument to pass to the server; can be repeated")
 	fs.StringArrayVar(&f.nodeAgentArgs, "node-agent-arg", nil, "argument to pass to the node agents; can be repeated")
@@ -115,6 +122,9 @@ func runInstall(cmd *cobra.Command, f *factory, flags installFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := checkMonitoring(options, c.RESTMapper()); err != nil {
+		return err
+	}
 	in := installation.Installer{Client: c, Out: cmd.OutOrStdout(), KeepSecrets: []string{install.RepositorySecret}}
 	if err := in.Apply(cmd.Context(), objects); err != nil {
 		return err
@@ -132,6 +142,24 @@ func runInstall(cmd *cobra.Command, f *factory, flags installFlags) error {
 		return err
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), "podkeep is installed. Back up a namespace with: podkeep backup create NAME --include-namespaces NAMESPACE --wait")
+	return nil
+}
+
+// checkMonitoring says that the Prometheus operator is missing before anything is
+// installed.
+func checkMonitoring(o install.Options, kinds meta.RESTMapper) error {
+	if o.Monitoring == nil {
+		return nil
+	}
+	for _, kind := range []string{monitoring.KindRule, monitoring.KindPodMonitor} {
+		gvk := monitoring.GroupVersion.WithKind(kind)
+		if _, err := kinds.RESTMapping(gvk.GroupKind(), gvk.Version); meta.IsNoMatchError(err) {
+			return fmt.Errorf("--monitoring: the cluster has no kind %s of %s: install the Prometheus operator first, "+
+				"or leave the flag out and load the rules that podkeep coverage --rules prints", kind, monitoring.GroupVersion)
+		} else if err != nil {
+			return fmt.Errorf("--monitoring: asking for kind %s: %w", kind, err)
+		}
+	}
 	return nil
 }
 
@@ -164,6 +192,9 @@ func (f installFlags) options(fac *factory) (install.Options, error) {
 	}
 	if f.output != "" && (!f.dryRun || f.output != "yaml") {
 		return o, fmt.Errorf("--output: Unsupported value: %q: use --dry-run -o yaml", f.output)
+	}
+	if f.monitoring || len(f.monitorLabels) > 0 {
+		o.Monitoring = &install.Monitoring{Labels: f.monitorLabels}
 	}
 	if o.RepositoryPassword, err = newPassword(); err != nil {
 		return o, err

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -18,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/podkeep/podkeep/internal/explain"
+	"github.com/podkeep/podkeep/internal/workloads"
 )
 
 // manifest is an object of a file, and where it stands for messages.
@@ -97,42 +96,36 @@ func flatten(fields map[string]any, where string) ([]manifest, error) {
 	return all, nil
 }
 
-// decode reads a part of the object, by the path to it, as what it is. ok is false
-// when it is not there.
-func (m manifest) decode(into any, path ...string) (ok bool, err error) {
-	fields, ok, err := unstructured.NestedMap(m.Object, path...)
-	if err == nil && ok {
-		err = runtime.DefaultUnstructuredConverter.FromUnstructured(fields, into)
-	}
-	if err != nil {
-		return false, fmt.Errorf("decoding %s of %s: %w; check it with: kubectl apply --dry-run=server -f", strings.Join(path, "."), m.where, err)
-	}
-	return ok, nil
+// errorf says what is wrong with the object, and what to do.
+func (m manifest) errorf(err error) error {
+	return fmt.Errorf("%s: %w; check it with: kubectl apply --dry-run=server -f", m.where, err)
 }
 
-// templatePaths are where kinds have the template of their pods. A kind that is not
-// known has it where most have it, or makes no pods.
-var templatePaths = map[string][]string{
-	"Pod":         nil,
-	"CronJob":     {"spec", "jobTemplate", "spec", "template"},
-	"PodTemplate": {"template"},
-}
-
-// template returns the pod that the object is or makes; nil when it makes none.
-func (m manifest) template() (*corev1.Pod, error) {
-	path, known := templatePaths[m.GetKind()]
-	if !known {
-		path = []string{"spec", "template"}
+// template returns the pod that the object is or makes; its Pod is nil when it makes
+// none. Kinds that are not Kubernetes' own have the template where most have it.
+func (m manifest) template() (workloads.Template, error) {
+	kind := m.GroupVersionKind().GroupKind()
+	if workloads.Known(kind) {
+		raw, err := m.MarshalJSON()
+		if err != nil {
+			return workloads.Template{}, m.errorf(err)
+		}
+		t, err := workloads.Decode(kind, raw)
+		if err != nil {
+			return t, m.errorf(err)
+		}
+		return t, nil
 	}
-	containers, ok, _ := unstructured.NestedSlice(m.Object, append(slices.Clone(path), "spec", "containers")...)
-	if !ok || len(containers) == 0 {
-		return nil, nil
+	containers, ok, _ := unstructured.NestedSlice(m.Object, "spec", "template", "spec", "containers")
+	fields, isMap, _ := unstructured.NestedMap(m.Object, "spec", "template")
+	if !ok || !isMap || len(containers) == 0 {
+		return workloads.Template{}, nil
 	}
 	template := &corev1.PodTemplateSpec{}
-	if _, err := m.decode(template, path...); err != nil {
-		return nil, err
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(fields, template); err != nil {
+		return workloads.Template{}, m.errorf(err)
 	}
-	return &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}, nil
+	return workloads.Template{Pod: &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}}, nil
 }
 
 // manifests explains what makes pods. Namespaces and claims among the objects count
@@ -148,14 +141,14 @@ func (e *explaining) manifests(ctx context.Context, objects []manifest, namespac
 	}
 	var subjects []explain.Subject
 	for _, m := range objects {
-		pod, err := m.template()
+		t, err := m.template()
 		switch {
 		case err != nil:
 			return nil, err
-		case pod == nil:
+		case t.Pod == nil:
 			continue
 		}
-		s, err := e.manifest(ctx, m, pod)
+		s, err := e.manifest(ctx, m, t)
 		if err != nil {
 			return nil, err
 		}
@@ -168,19 +161,13 @@ func (e *explaining) manifests(ctx context.Context, objects []manifest, namespac
 	return subjects, nil
 }
 
-func (e *explaining) manifest(ctx context.Context, m manifest, pod *corev1.Pod) (explain.Subject, error) {
-	switch m.GetKind() {
-	case "Pod":
-		pod.Name = m.GetName()
-	case "StatefulSet":
-		pod.Name = m.GetName() + "-0"
-		if err := e.addClaims(ctx, m, pod); err != nil {
+func (e *explaining) manifest(ctx context.Context, m manifest, t workloads.Template) (explain.Subject, error) {
+	for _, claim := range t.ClaimTemplates {
+		if err := e.addTemplate(ctx, claim); err != nil {
 			return explain.Subject{}, err
 		}
-	default:
-		pod.Name = "" // nobody knows it yet
 	}
-	s, err := e.source.subject(ctx, pod, m.GetNamespace())
+	s, err := e.source.subject(ctx, t.Pod, m.GetNamespace())
 	if err != nil {
 		return s, e.explainOthers(ctx, err, m.GetNamespace())
 	}
@@ -201,8 +188,8 @@ func (e *explaining) addFacts(ctx context.Context, m manifest) error {
 		e.source.namespaces[m.GetName()] = found[metav1.PartialObjectMetadata]{object: meta}
 	case corev1.SchemeGroupVersion.WithKind("PersistentVolumeClaim").GroupKind():
 		claim := &corev1.PersistentVolumeClaim{}
-		if _, err := m.decode(claim); err != nil {
-			return err
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(m.Object, claim); err != nil {
+			return m.errorf(err)
 		}
 		return e.addClaim(ctx, claim)
 	}
@@ -221,29 +208,15 @@ func (e *explaining) addClaim(ctx context.Context, claim *corev1.PersistentVolum
 	return nil
 }
 
-// addClaims gives the first pod of a StatefulSet the volumes of its claim templates,
-// as the controller of StatefulSets does. A claim that exists is not changed by its
-// template.
-func (e *explaining) addClaims(ctx context.Context, m manifest, pod *corev1.Pod) error {
-	set := &appsv1.StatefulSet{}
-	if _, err := m.decode(set); err != nil {
-		return err
-	}
-	for i := range set.Spec.VolumeClaimTemplates {
-		claim := &set.Spec.VolumeClaimTemplates[i]
-		volume := claim.Name
-		claim.Namespace, claim.Name = m.GetNamespace(), volume+"-"+pod.Name
-		old, err := e.source.Claim(ctx, claim.Namespace, claim.Name)
-		switch {
-		case err != nil:
-			return e.explainOthers(ctx, err, claim.Namespace)
-		case old == nil:
-			e.source.claims[client.ObjectKeyFromObject(claim)] = found[corev1.PersistentVolumeClaim]{object: claim}
-		}
-		pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == volume })
-		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: volume, VolumeSource: corev1.VolumeSource{
-			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim.Name},
-		}})
+// addTemplate remembers a claim that a workload will make, unless it exists: what
+// exists is not changed by its template.
+func (e *explaining) addTemplate(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
+	old, err := e.source.Claim(ctx, claim.Namespace, claim.Name)
+	switch {
+	case err != nil:
+		return e.explainOthers(ctx, err, claim.Namespace)
+	case old == nil:
+		e.source.claims[client.ObjectKeyFromObject(claim)] = found[corev1.PersistentVolumeClaim]{object: claim}
 	}
 	return nil
 }

@@ -2,12 +2,16 @@ package main
 
 import (
 	"errors"
+	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/podkeep/podkeep/config/install"
+	"github.com/podkeep/podkeep/controllers/coverage"
 	"github.com/podkeep/podkeep/controllers/deletion"
 	"github.com/podkeep/podkeep/controllers/expiration"
 	"github.com/podkeep/podkeep/controllers/repository/maintenance"
@@ -42,5 +46,18 @@ func addLifecycleControllers(mgr ctrl.Manager, flags serverFlags, access *locati
 		(&expiration.Reconciler{
 			Client: c, Clock: clk, Recorder: recorder, Namespace: ns, Frequency: flags.gcFrequency,
 		}).SetupWithManager(mgr),
+		addCoverage(mgr, flags),
 	)
+}
+
+// addCoverage adds what measures which volumes are protected.
+func addCoverage(mgr ctrl.Manager, flags serverFlags) error {
+	watcher, err := client.NewWithWatch(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
+	if err != nil {
+		return fmt.Errorf("making the client that watches volumes: %w", err)
+	}
+	return (&coverage.Reconciler{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Watcher: watcher, Clock: clock.RealClock{}, Registry: metrics.Registry,
+		Namespace: flags.namespace, ServerDefault: flags.defaultToFSB,
+	}).SetupWithManager(mgr)
 }

@@ -9,6 +9,7 @@ import (
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/config/crd"
+	"github.com/podkeep/podkeep/config/monitoring"
 	"github.com/podkeep/podkeep/config/rbac"
 	"github.com/podkeep/podkeep/internal/location"
 	"github.com/podkeep/podkeep/webhook/registration"
@@ -56,6 +57,13 @@ func Objects(o Options) ([]client.Object, error) {
 	}
 	for _, configuration := range registration.Configurations(o.Namespace, configMapNames(o)) {
 		objects = append(objects, injected(o, configuration))
+	}
+	if o.Monitoring != nil {
+		monitors, err := monitoring.Objects(o.Namespace, o.Monitoring.Labels)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, monitors...)
 	}
 	for _, obj := range objects {
 		label(obj)

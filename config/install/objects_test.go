@@ -27,7 +27,8 @@ func TestObjects(t *testing.T) {
 		"filesystem": {
 			Namespace: "backup", Image: "registry.example.com/podkeep:v1", RepositoryPassword: []byte("secret"), KubeletRootDir: "/var/lib/k0s/kubelet",
 			NodeAgentConfigMap: "settings", CertificateIssuer: serving.CertManager, PrivilegedNodeAgent: true, DefaultVolumesToFSBackup: true,
-			Location: &Location{Provider: "filesystem", Config: map[string]string{"fspath": "/backups", "claim": "store"}},
+			Monitoring: &Monitoring{Labels: map[string]string{"release": "prometheus"}},
+			Location:   &Location{Provider: "filesystem", Config: map[string]string{"fspath": "/backups", "claim": "store"}},
 		},
 	}
 	for name, options := range tests {

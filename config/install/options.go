@@ -69,10 +69,18 @@ type Options struct {
 	// CertificateIssuer makes the webhook's certificates; default SelfSigned.
 	CertificateIssuer serving.Issuer
 
+	// Monitoring adds objects of the Prometheus operator. nil means none.
+	Monitoring *Monitoring
+
 	// ServerArgs, NodeAgentArgs and WebhookArgs are passed as they are.
 	ServerArgs    []string
 	NodeAgentArgs []string
 	WebhookArgs   []string
+}
+
+// Monitoring says how a Prometheus operator finds its objects.
+type Monitoring struct {
+	Labels map[string]string // that its Prometheus selects by; nil when it takes all
 }
 
 // Location is the storage location "default".

@@ -33,8 +33,16 @@ func change(s Subject, settings Settings, v corev1.Volume, d selection.Decision)
 	case selection.ReasonBackupDefault, selection.ReasonServerDefault:
 		return ask(s, v, d)
 	default:
-		return d.Reason.Remedy()
+		return impossible[d.Reason]
 	}
+}
+
+// impossible says what helps where no setting does.
+var impossible = map[selection.Reason]string{
+	selection.ReasonManagedByKubernetes: "nothing to do: back up the Secret or ConfigMap itself",
+	selection.ReasonHostPathUnsupported: "use a claim on a local or network volume",
+	selection.ReasonBlockVolume:         "use volume snapshots, or a claim with a file system",
+	selection.ReasonNotMounted:          "mount it in a container",
 }
 
 // opposite is what the claim must ask for.

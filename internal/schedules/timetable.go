@@ -113,3 +113,35 @@ func (t Timetable) lastFrom(due, now time.Time) time.Time {
 		due = next
 	}
 }
+
+// sparsest is how far back Last looks: expressions without a match for longer have
+// no next time either.
+const sparsest = 5
+
+// Last returns the newest due time that is not after a time, whatever the schedule
+// has done so far, or the zero time when there is none within five years. For an
+// interval it is the time one interval before: when the last backup was due.
+func (t Timetable) Last(at time.Time) time.Time {
+	at = at.UTC()
+	if every, ok := t.schedule.(cron.ConstantDelaySchedule); ok {
+		return at.Add(-every.Delay)
+	}
+	return t.latestMatch(at.AddDate(-sparsest, 0, 0), at)
+}
+
+// Interval returns the time between the newest due time that is not after a time
+// and the one after it, or 0 when one of them is missing.
+func (t Timetable) Interval(at time.Time) time.Duration {
+	if every, ok := t.schedule.(cron.ConstantDelaySchedule); ok {
+		return every.Delay
+	}
+	last := t.Last(at)
+	if last.IsZero() {
+		return 0
+	}
+	next := t.Next(last)
+	if next.IsZero() {
+		return 0
+	}
+	return next.Sub(last)
+}

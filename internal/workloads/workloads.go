@@ -33,6 +33,9 @@ type Template struct {
 	// Claims has the facts of the claims that the workload makes, by their names in
 	// Pod. A claim that exists already may differ.
 	Claims map[string]selection.ClaimFacts
+
+	// ClaimTemplates are these claims as they will be made.
+	ClaimTemplates map[string]*corev1.PersistentVolumeClaim
 }
 
 // decoders read one kind each.
@@ -100,11 +103,14 @@ func template(namespace string, t corev1.PodTemplateSpec) Template {
 // (k8s.io/kubernetes/pkg/controller/statefulset, updateStorage).
 func ofStatefulSet(s *appsv1.StatefulSet) Template {
 	t := template(s.Namespace, s.Spec.Template)
-	t.Claims = map[string]selection.ClaimFacts{}
+	t.Claims, t.ClaimTemplates = map[string]selection.ClaimFacts{}, map[string]*corev1.PersistentVolumeClaim{}
 	for i := range s.Spec.VolumeClaimTemplates {
 		claim := &s.Spec.VolumeClaimTemplates[i]
 		name := fmt.Sprintf("%s-%s-0", claim.Name, s.Name)
 		t.Claims[name] = selection.ClaimFactsOf(claim, nil)
+		made := claim.DeepCopy()
+		made.Namespace, made.Name = s.Namespace, name
+		t.ClaimTemplates[name] = made
 		t.Pod.Spec.Volumes = slices.DeleteFunc(t.Pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == claim.Name })
 		t.Pod.Spec.Volumes = append(t.Pod.Spec.Volumes, corev1.Volume{Name: claim.Name, VolumeSource: corev1.VolumeSource{
 			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name},

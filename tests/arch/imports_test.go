@@ -57,6 +57,8 @@ var forbidden = map[string]struct {
 	"internal/hooks":               {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "what hooks a pod has is a function of objects"},
 	"internal/hookrun":             {[]string{module + "controllers"}, "controllers decide which hook is run"},
 	"internal/modifiers":           {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "an object in, an object out"},
+	"internal/coverage":            {[]string{"sigs.k8s.io/controller-runtime", "k8s.io/client-go"}, "a decision takes facts, not clients"},
+	"controllers/coverage/...":     {[]string{"github.com/kopia", module + "mover", module + "nodeagent", module + "webhook"}, "it meets the others in the API objects"},
 	"internal/podexec":             {[]string{module, "sigs.k8s.io/controller-runtime"}, "it runs commands and knows nothing of backups"},
 }
 

@@ -20,6 +20,12 @@ func TestAddressesAreConsistent(t *testing.T) {
 	if services.Overlaps(pods) {
 		t.Errorf("%s and %s overlap", services, pods)
 	}
+	if first, second := netip.MustParsePrefix(NodePodRange), netip.MustParsePrefix(Second.PodRange); first.Overlaps(second) || !pods.Overlaps(second) {
+		t.Errorf("%s and %s must be two ranges of %s", first, second, pods)
+	}
+	if links := netip.MustParsePrefix(SecondLinkRange); !links.Contains(netip.MustParseAddr(Second.Address)) || !links.Contains(netip.MustParseAddr(Second.Gateway)) {
+		t.Errorf("%s and %s are not in %s", Second.Address, Second.Gateway, SecondLinkRange)
+	}
 	if first := netip.MustParsePrefix(NodePodRange); first.Addr() != pods.Addr() {
 		t.Errorf("%s is not the first range of %s", first, pods)
 	}

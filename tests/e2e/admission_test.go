@@ -40,7 +40,10 @@ func TestSelectionIsStampedInLabelledNamespaces(t *testing.T) {
 	ns := c.NewNamespace(t, "policy")
 	labelNamespace(t, c, ns, velerov1.FSBackupLabel, velerov1.FSBackupOptOut)
 	pod := suite.Pod(ns, "app")
-	pod.Annotations = map[string]string{velerov1.VolumesToExcludeAnnotation: " scratch , typo"}
+	pod.Annotations = map[string]string{
+		velerov1.VolumesToExcludeAnnotation: " scratch , typo",
+		velerov1.VolumesToBackupAnnotation:  "scratch", // an exclude goes before
+	}
 	for _, name := range []string{"scratch", "config"} {
 		v := corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}
 		if name == "config" {
@@ -93,7 +96,10 @@ func TestGateIsTuned(t *testing.T) {
 	settings := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: suite.Namespace, Name: "fs-restore-action-config",
-			Labels: map[string]string{velerov1.PluginConfigLabel: "", velerov1.PodVolumeRestoreLabel: velerov1.RestoreItemActionKind},
+			Labels: map[string]string{
+				velerov1.PluginConfigLabel: "", velerov1.PodVolumeRestoreLabel: velerov1.RestoreItemActionKind,
+				velerov1.ConfigLabel: velerov1.ConfigUnchecked, // as if the webhook had been away when it was written
+			},
 		},
 		Data: map[string]string{"cpuRequest": "20m", "memLimit": "0", "secCtxRunAsUser": "4242", "cpuLimit": "plenty"},
 	}

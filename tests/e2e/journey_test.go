@@ -139,6 +139,7 @@ func TestSecondBackupUploadsOnlyTheChange(t *testing.T) {
 	for _, dir := range []string{c.EmptyDir(replaced, "data"), c.ClaimDir(t, s.namespace, "data-db-0")} {
 		g.Expect(os.WriteFile(filepath.Join(dir, "changed"), changed, 0o600)).To(Succeed())
 	}
+	stored := bytesIn(t, bucketDir(c, "kopia", s.namespace))
 	second := c.RunBackup(t, suite.NewBackup(s.namespace))
 
 	g.Expect(second.Status.Phase).To(Equal(velerov1.BackupPhaseCompleted))
@@ -148,4 +149,5 @@ func TestSecondBackupUploadsOnlyTheChange(t *testing.T) {
 		g.Expect(v.Status.IncrementalBytes).To(BeEquivalentTo(len(changed)), name)
 		g.Expect(v.Status.Progress.TotalBytes).To(BeNumerically(">", 5<<20), name)
 	}
+	g.Expect(bytesIn(t, bucketDir(c, "kopia", s.namespace))-stored).To(BeNumerically("<", 1<<20), "directories and the index are new")
 }

@@ -23,6 +23,22 @@ func (c *Cluster) Podkeep(installation string, args ...string) (string, error) {
 // unless that failed. It returns what the client printed.
 func (c *Cluster) Install(t *testing.T, namespace, password string, args ...string) string {
 	t.Helper()
+	c.PrepareInstall(t, namespace, password)
+	return c.FinishInstall(t, namespace, args...)
+}
+
+// FinishInstall is the rest of Install after PrepareInstall.
+func (c *Cluster) FinishInstall(t *testing.T, namespace string, args ...string) string {
+	t.Helper()
+	out, err := c.Podkeep(namespace, append([]string{"install", "--image", c.Image(t), "--image-pull-policy", "IfNotPresent"}, args...)...)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred(), out)
+	return out
+}
+
+// PrepareInstall makes the namespace and the Secret of an installation, so that a
+// test can add objects that must be there before the rest.
+func (c *Cluster) PrepareInstall(t *testing.T, namespace, password string) {
+	t.Helper()
 	g := NewWithT(t)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -38,9 +54,6 @@ func (c *Cluster) Install(t *testing.T, namespace, password string, args ...stri
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "velero-repo-credentials"},
 			Data:       map[string][]byte{"repository-password": []byte(password)},
 		})
-	out, err := c.Podkeep(namespace, append([]string{"install", "--image", c.Image(t), "--image-pull-policy", "IfNotPresent"}, args...)...)
-	g.Expect(err).NotTo(HaveOccurred(), out)
-	return out
 }
 
 // CredentialsFile is a file with the keys of the S3 gateway.

@@ -157,7 +157,7 @@ func isReady(p corev1.Pod) bool {
 
 // EmptyDir is the folder of a pod's emptyDir volume.
 func (c *Cluster) EmptyDir(p corev1.Pod, volume string) string {
-	return filepath.Join(c.StateDir, "kubelet", "pods", string(p.UID), "volumes", "kubernetes.io~empty-dir", volume)
+	return filepath.Join(c.nodeDir(p.Spec.NodeName), "kubelet", "pods", string(p.UID), "volumes", "kubernetes.io~empty-dir", volume)
 }
 
 // ClaimDir is the folder of a claim's local PersistentVolume.

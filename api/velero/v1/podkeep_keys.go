@@ -190,6 +190,9 @@ const (
 	HooksFinalizer = "podkeep.io/post-hooks"
 )
 
+// OwnPrefix is what all keys of podkeep begin with; the others are Velero's.
+const OwnPrefix = "podkeep.io/"
+
 // Keys of podkeep on what a restore fills, and on the pods that wait for it
 // (docs/restore.md).
 const (
@@ -232,6 +235,3 @@ const (
 	// it.
 	UngatedPodsAnnotation = "podkeep.io/ungated-pods"
 )
-
-// OwnPrefix is what all keys of podkeep begin with; the others are Velero's.
-const OwnPrefix = "podkeep.io/"

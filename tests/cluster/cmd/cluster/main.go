@@ -1,5 +1,5 @@
-// Command cluster builds, starts and removes the one-node Kubernetes cluster
-// that podkeep is tested on. README.md in tests/cluster explains it.
+// Command cluster builds, starts and removes the Kubernetes cluster that
+// podkeep is tested on, and its second node. README.md in tests/cluster explains it.
 package main
 
 import (
@@ -27,6 +27,8 @@ const usage = `Usage: cluster VERB
 
   up                 build what is missing and start the cluster; nothing if it is up
   down               remove the cluster and check that nothing is left
+  node add           start the second node of a cluster that is up; nothing if it is there
+  node remove        remove it, with what runs on it
   status             print the components; fails if the cluster is not up and well
   load-image FILE    import an image from a tar file (OCI or Docker archive)
   kubeconfig         print the path of the administrator's kubeconfig
@@ -56,13 +58,13 @@ func run(ctx context.Context, args []string) error {
 		args = []string{"help"}
 	}
 	verb, args := args[0], args[1:]
-	h := &host.Host{State: cluster.DefaultStateDir(), Out: progress.New(os.Stdout, time.Now)}
+	h := &host.Host{State: cluster.DefaultStateDir(), Node: cluster.First, Out: progress.New(os.Stdout, time.Now)}
 	switch {
 	case verb == "help":
-		fmt.Println(usage + strings.Join(node.Components(), ", "))
+		fmt.Println(usage + strings.Join(node.Components(cluster.First), ", "))
 		return nil
-	case verb == host.InitVerb && len(args) == 2:
-		return initNode(cluster.StateDir(args[0]), args[1])
+	case verb == host.InitVerb && len(args) == 3:
+		return initNode(args)
 	case verb == "exec" && len(args) > 0:
 		return execInNode(h, args)
 	case len(args) == 0:
@@ -96,6 +98,8 @@ func runPlain(ctx context.Context, h *host.Host, verb string) error {
 
 func runWithArgument(ctx context.Context, h *host.Host, verb, argument string) error {
 	switch verb {
+	case "node":
+		return changeNodes(ctx, h, argument)
 	case "load-image":
 		set, err := artifacts.Current()
 		if err != nil {
@@ -115,10 +119,25 @@ func runWithArgument(ctx context.Context, h *host.Host, verb, argument string) e
 	return errUsage
 }
 
-// initNode is what this program does as PID 1 of the node.
-func initNode(state cluster.StateDir, bin string) error {
+func changeNodes(ctx context.Context, h *host.Host, change string) error {
+	switch change {
+	case "add":
+		return h.WithLock(func() error { return h.AddNode(ctx, time.Now()) })
+	case "remove":
+		return h.WithLock(func() error { return h.RemoveNode(ctx) })
+	}
+	return errUsage
+}
+
+// initNode is what this program does as PID 1 of a node: state folder, folder of
+// the programs, name.
+func initNode(args []string) error {
 	log.SetFlags(log.LstdFlags | log.Lmicroseconds)
-	return node.Init(node.Config{State: state, Bin: bin}, os.Stdin)
+	n, err := cluster.FindNode(args[2])
+	if err != nil {
+		return err
+	}
+	return node.Init(node.Config{State: cluster.StateDir(args[0]), Bin: args[1], Node: n}, os.Stdin)
 }
 
 // execInNode replaces this program by another one in the node's namespaces.
@@ -166,7 +185,7 @@ func printStatus(ctx context.Context, h *host.Host) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("node %s: %s %s\n", cluster.NodeName, status.Phase, status.Failure)
+	fmt.Printf("node %s: %s %s\n", h.Node.Name, status.Phase, status.Failure)
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "COMPONENT\tPID\tWANTED\tRESTARTS\tLAST EXIT")
 	for _, c := range status.Components {
@@ -183,7 +202,7 @@ func printStatus(ctx context.Context, h *host.Host) error {
 		fmt.Printf("\nThe end of %s:\n%s\n", h.State.Log(c.Name), h.Tail(c.Name))
 	}
 	if len(stopped) > 0 || status.Phase != node.Running {
-		return fmt.Errorf("%d of %d components do not run", len(stopped), len(node.Components()))
+		return fmt.Errorf("%d of %d components do not run", len(stopped), len(node.Components(h.Node)))
 	}
 	return nil
 }

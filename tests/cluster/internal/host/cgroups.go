@@ -25,22 +25,23 @@ func hierarchies() []string {
 	return roots
 }
 
-// makeCgroups makes the cgroup that the kubelet puts all its own below. It does
+// makeCgroups makes the cgroup that a kubelet puts all its own below. It does
 // not make it itself.
-func makeCgroups() error {
+func makeCgroups(n cluster.Node) error {
 	for _, root := range hierarchies() {
-		if err := os.Mkdir(filepath.Join(root, cluster.CgroupRoot), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.Mkdir(filepath.Join(root, n.CgroupRoot), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
 	return nil
 }
 
-// cgroups returns every cgroup of the cluster, parents first.
-func cgroups() []string {
+// cgroups returns every cgroup of a node, parents first. Those of the second are
+// among the first's.
+func cgroups(n cluster.Node) []string {
 	var found []string
 	for _, root := range hierarchies() {
-		top := filepath.Join(root, cluster.CgroupRoot)
+		top := filepath.Join(root, n.CgroupRoot)
 		// Cgroups vanish while they are listed.
 		_ = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error { //nolint:errcheck // see above
 			if err == nil && entry.IsDir() {
@@ -54,11 +55,11 @@ func cgroups() []string {
 
 // removeCgroups removes them, children first. One that a process has just left
 // is busy for a moment.
-func removeCgroups() error {
+func removeCgroups(n cluster.Node) error {
 	var err error
 	for range 25 {
 		err = nil
-		for _, path := range slices.Backward(cgroups()) {
+		for _, path := range slices.Backward(cgroups(n)) {
 			if rmErr := os.Remove(path); rmErr != nil && !errors.Is(rmErr, fs.ErrNotExist) {
 				err = fmt.Errorf("removing %s: %w", path, rmErr)
 			}

@@ -43,8 +43,10 @@ func (h *Host) Down(ctx context.Context) error {
 // clean removes the cluster, or what is left of one, and returns an error that
 // lists what it could not remove.
 func (h *Host) clean(ctx context.Context) error {
-	if err := h.endNode(); err != nil {
-		return err
+	for _, node := range []*Host{h.second(), h} {
+		if err := node.endNode(); err != nil {
+			return err
+		}
 	}
 	if linkExists() {
 		// The kernel removes it with the namespace, but later. The routes go with it.
@@ -52,7 +54,7 @@ func (h *Host) clean(ctx context.Context) error {
 			return fmt.Errorf("removing the network link: %w", err)
 		}
 	}
-	if err := removeCgroups(); err != nil {
+	if err := removeCgroups(h.Node); err != nil {
 		return fmt.Errorf("removing cgroups: %w", err)
 	}
 	if err := h.removeMountPoints(); err != nil {
@@ -119,10 +121,12 @@ func linkExists() bool {
 // verify looks for remains.
 func (h *Host) verify(ctx context.Context) error {
 	var left []string
-	if pid, err := h.nodeProcess(); err != nil {
-		return err
-	} else if pid != 0 {
-		left = append(left, fmt.Sprintf("process %d", pid))
+	for _, node := range []*Host{h.second(), h} {
+		if pid, err := node.nodeProcess(); err != nil {
+			return err
+		} else if pid != 0 {
+			left = append(left, fmt.Sprintf("process %d", pid))
+		}
 	}
 	if linkExists() {
 		left = append(left, "network device "+cluster.HostLink)
@@ -138,7 +142,7 @@ func (h *Host) verify(ctx context.Context) error {
 			}
 		}
 	}
-	left = append(left, cgroups()...)
+	left = append(left, cgroups(h.Node)...)
 	if _, err := os.Stat(string(h.State)); err == nil {
 		left = append(left, string(h.State))
 	}

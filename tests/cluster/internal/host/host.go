@@ -19,10 +19,16 @@ import (
 	"github.com/podkeep/podkeep/tests/cluster/internal/progress"
 )
 
-// Host is this machine, as the place of one cluster.
+// Host is this machine, as the place of one node of a cluster.
 type Host struct {
-	State cluster.StateDir
+	State cluster.StateDir // of the node
+	Node  cluster.Node
 	Out   *progress.Printer
+}
+
+// second is the place of the second node, seen from the first's.
+func (h *Host) second() *Host {
+	return &Host{State: h.State.Node(cluster.Second), Node: cluster.Second, Out: h.Out}
 }
 
 // ErrNotUp is returned when there is no cluster.

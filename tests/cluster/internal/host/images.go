@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -25,12 +26,19 @@ func (h *Host) importImages(ctx context.Context, pid int, set artifacts.Set) err
 			return fmt.Errorf("importing image %s: %w", reference, err)
 		}
 	}
-	// The kubelet removes no pinned image, and no sandbox could start without this one.
-	pin := ctr(pid, set, "images", "label", cluster.PauseImage, "io.cri-containerd.pinned=pinned")
-	if err := command.Run(ctx, pin...); err != nil {
-		return fmt.Errorf("pinning the sandbox image: %w", err)
+	if err := pinSandboxImage(ctx, pid, set); err != nil {
+		return err
 	}
 	h.Out.Printf("imported the images")
+	return nil
+}
+
+// pinSandboxImage keeps the kubelet from removing the image without which no
+// sandbox could start.
+func pinSandboxImage(ctx context.Context, pid int, set artifacts.Set) error {
+	if err := command.Run(ctx, ctr(pid, set, "images", "label", cluster.PauseImage, "io.cri-containerd.pinned=pinned")...); err != nil {
+		return fmt.Errorf("pinning the sandbox image: %w", err)
+	}
 	return nil
 }
 
@@ -61,6 +69,13 @@ func (h *Host) LoadImage(ctx context.Context, set artifacts.Set, path string) er
 	}
 	if err := importImage(ctx, pid, set, path); err != nil {
 		return fmt.Errorf("importing image file %s: %w", path, err)
+	}
+	if !h.Node.HasControlPlane() {
+		return nil
+	}
+	// The second node has what the first has.
+	if err := h.second().LoadImage(ctx, set, path); !errors.Is(err, ErrNotUp) {
+		return err
 	}
 	return nil
 }

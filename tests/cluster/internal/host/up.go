@@ -37,7 +37,7 @@ func (h *Host) Up(ctx context.Context, now time.Time) error {
 	if err := h.prepare(now); err != nil {
 		return err
 	}
-	pid, err := h.startNode(ctx, set)
+	pid, err := h.startNode(ctx, set, link)
 	if err != nil {
 		return fmt.Errorf("starting the node: %w", err)
 	}
@@ -69,13 +69,11 @@ func (h *Host) isUp(ctx context.Context) bool {
 
 // prepare makes the files that the node finds when it starts.
 func (h *Host) prepare(now time.Time) error {
-	for _, dir := range []string{
+	if err := makeFolders(
 		h.State.PKI(""), h.State.Logs(), h.State.Config(""), h.State.Join("volumes"),
 		h.State.Join("s3", cluster.S3Bucket), // the gateway takes a folder for a bucket
-	} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("making the state folder: %w", err)
-		}
+	); err != nil {
+		return err
 	}
 	if err := pki.Write(h.State, now); err != nil {
 		return fmt.Errorf("making certificates: %w", err)
@@ -83,10 +81,19 @@ func (h *Host) prepare(now time.Time) error {
 	if err := h.makeMountPoints(); err != nil {
 		return fmt.Errorf("making mount points: %w", err)
 	}
-	if err := makeCgroups(); err != nil {
+	if err := makeCgroups(h.Node); err != nil {
 		return fmt.Errorf("making cgroups: %w", err)
 	}
 	return h.copyCommand()
+}
+
+func makeFolders(dirs ...string) error {
+	for _, dir := range dirs {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("making the state folder: %w", err)
+		}
+	}
+	return nil
 }
 
 // makeMountPoints makes the folders that the node mounts on, and notes those

@@ -35,13 +35,13 @@ func (s *supervisor) boot(ctx context.Context) {
 }
 
 func (s *supervisor) bootAll(ctx context.Context) error {
-	if err := s.startAll(beforeAPI); err != nil {
+	if err := s.startAll(beforeAPI(s.config.Node)); err != nil {
 		return err
 	}
 	if err := s.awaitAPI(ctx); err != nil {
 		return fmt.Errorf("waiting for the API server: %w", err)
 	}
-	return s.startAll(afterAPI)
+	return s.startAll(afterAPI(s.config.Node))
 }
 
 func (s *supervisor) startAll(names []string) error {

@@ -21,24 +21,35 @@ const (
 	provisioner       = "provisioner"
 )
 
-// Components returns the names in the order they are started.
-func Components() []string {
-	return append(append([]string{}, beforeAPI...), afterAPI...)
+// Components returns the names of a node's components in the order they are
+// started.
+func Components(n cluster.Node) []string {
+	return append(append([]string{}, beforeAPI(n)...), afterAPI(n)...)
 }
 
-// The components of afterAPI give up, or wait long before they try again, when
-// the API server does not answer.
-var (
-	beforeAPI = []string{etcd, containerd, apiServer}
-	afterAPI  = []string{kubelet, controllerManager, scheduler, kubeProxy, provisioner}
-)
+func beforeAPI(n cluster.Node) []string {
+	if n.HasControlPlane() {
+		return []string{etcd, containerd, apiServer}
+	}
+	return []string{containerd}
+}
+
+// afterAPI are the components that give up, or wait long before they try again,
+// when the API server does not answer.
+func afterAPI(n cluster.Node) []string {
+	if n.HasControlPlane() {
+		return []string{kubelet, controllerManager, scheduler, kubeProxy, provisioner}
+	}
+	return []string{kubelet, kubeProxy}
+}
 
 // qps lets clients send what a test of many pods needs at once: the API server
 // is on the same machine, and its own limit is far above.
 const qps, burst = 200, 400
 
 // arguments returns what a component is started with, without the program.
-func arguments(name string, state cluster.StateDir) []string {
+func arguments(name string, c Config) []string {
+	state := c.State
 	kubeconfig := "--kubeconfig=" + pki.Kubeconfig(state, name)
 	clientLimits := []string{
 		"--kube-api-qps=" + strconv.Itoa(qps),
@@ -64,7 +75,7 @@ func arguments(name string, state cluster.StateDir) []string {
 	case kubeProxy:
 		return []string{
 			kubeconfig,
-			"--hostname-override=" + cluster.NodeName,
+			"--hostname-override=" + c.Node.Name,
 			"--proxy-mode=nftables",
 			"--cluster-cidr=" + cluster.PodRange,
 			"--conntrack-max-per-core=0", // belongs to the machine, not to this network namespace
@@ -73,8 +84,8 @@ func arguments(name string, state cluster.StateDir) []string {
 		return []string{
 			kubeconfig,
 			"--config=" + state.Config("kubelet.yaml"),
-			"--hostname-override=" + cluster.NodeName,
-			"--node-ip=" + cluster.NodeAddress,
+			"--hostname-override=" + c.Node.Name,
+			"--node-ip=" + c.Node.Address,
 		}
 	case provisioner:
 		return []string{kubeconfig, "--root=" + cluster.NodeVolumes}

@@ -32,14 +32,15 @@ type facts struct {
 }
 
 // writeConfigs writes the configuration files of the components that have one.
-func writeConfigs(state cluster.StateDir) error {
+func writeConfigs(c Config) error {
+	state := c.State
 	f := facts{
 		State:        string(state),
 		CNIConfig:    state.Config("cni"),
 		Socket:       cluster.ContainerdSocket,
 		PauseImage:   cluster.PauseImage,
-		CgroupRoot:   "/" + cluster.CgroupRoot,
-		NodePodRange: cluster.NodePodRange,
+		CgroupRoot:   "/" + c.Node.CgroupRoot,
+		NodePodRange: c.Node.PodRange,
 		QPS:          qps,
 		Burst:        burst,
 	}

@@ -35,16 +35,16 @@ func (s *supervisor) serve(socket string) error {
 			log.Printf("Answering a status request: %v", err)
 		}
 	})
-	mux.HandleFunc("POST "+pathStart+"{component}", forComponent(s.start))
-	mux.HandleFunc("POST "+pathKill+"{component}", forComponent(s.kill))
+	mux.HandleFunc("POST "+pathStart+"{component}", s.forComponent(s.start))
+	mux.HandleFunc("POST "+pathKill+"{component}", s.forComponent(s.kill))
 	return http.Serve(listener, mux)
 }
 
-func forComponent(act func(name string) error) http.HandlerFunc {
+func (s *supervisor) forComponent(act func(name string) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("component")
-		if !slices.Contains(Components(), name) {
-			http.Error(w, fmt.Sprintf("%q is no component: there are %s", name, strings.Join(Components(), ", ")), http.StatusNotFound)
+		if known := Components(s.config.Node); !slices.Contains(known, name) {
+			http.Error(w, fmt.Sprintf("%q is no component: there are %s", name, strings.Join(known, ", ")), http.StatusNotFound)
 			return
 		}
 		if err := act(name); err != nil {

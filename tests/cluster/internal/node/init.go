@@ -18,8 +18,9 @@ import (
 
 // Config says where the node's files are.
 type Config struct {
-	State cluster.StateDir
-	Bin   string // folder of the programs
+	State cluster.StateDir // of this node
+	Bin   string           // folder of the programs
+	Node  cluster.Node
 }
 
 // Init runs the node as PID 1 and returns only if it cannot start. It begins
@@ -27,18 +28,18 @@ type Config struct {
 // network; if the outside gives up, there is none.
 func Init(config Config, network io.Reader) error {
 	if os.Getpid() != 1 {
-		return fmt.Errorf("node-init has process id %d: it is started by `cluster up` in a namespace of its own", os.Getpid())
+		return fmt.Errorf("node-init has process id %d: it is started by `cluster up` or `cluster node add` in a namespace of its own", os.Getpid())
 	}
 	if _, err := io.ReadFull(network, make([]byte, 1)); err != nil {
 		return fmt.Errorf("waiting for the network: %w", err)
 	}
-	if err := mountAll(config.State); err != nil {
+	if err := mountAll(config); err != nil {
 		return err
 	}
 	if err := setKernelParameters(); err != nil {
 		return err
 	}
-	if err := writeConfigs(config.State); err != nil {
+	if err := writeConfigs(config); err != nil {
 		return err
 	}
 	s := newSupervisor(config)

@@ -13,17 +13,19 @@ import (
 type bind struct {
 	source string // below the state folder
 	target string
+	shared bool // by all nodes: below the cluster's state folder and not the node's
 }
 
 // binds are everything that Kubernetes and containerd write to fixed places.
 // The folders of volumes and of the S3 gateway are among them so that tests
 // outside see the files.
 var binds = []bind{
-	{"kubelet", "/var/lib/kubelet"},
-	{"cni-state", "/var/lib/cni"},
-	{"var-log", "/var/log"},
-	{"volumes", cluster.NodeVolumes},
-	{"s3", cluster.NodeS3},
+	{source: "kubelet", target: "/var/lib/kubelet"},
+	{source: "cni-state", target: "/var/lib/cni"},
+	{source: "var-log", target: "/var/log"},
+	// The provisioner, on the first node, makes the folders of the second's too.
+	{source: "volumes", target: cluster.NodeVolumes, shared: true},
+	{source: "s3", target: cluster.NodeS3, shared: true},
 }
 
 // tmpfs hide what the machine has there: /run so that sockets and network
@@ -36,7 +38,7 @@ func MountPoints() []string {
 	return []string{"/run", "/srv", "/var/lib/kubelet", "/var/lib/cni", "/var/log"}
 }
 
-func mountAll(state cluster.StateDir) error {
+func mountAll(c Config) error {
 	// Nothing mounted from here on is seen outside.
 	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("making mounts private: %w", err)
@@ -50,7 +52,7 @@ func mountAll(state cluster.StateDir) error {
 		}
 	}
 	for _, b := range binds {
-		if err := b.mount(state); err != nil {
+		if err := b.mount(c); err != nil {
 			return err
 		}
 	}
@@ -62,8 +64,11 @@ func mountAll(state cluster.StateDir) error {
 	return nil
 }
 
-func (b bind) mount(state cluster.StateDir) error {
-	source := state.Join(b.source)
+func (b bind) mount(c Config) error {
+	source := c.State.Join(b.source)
+	if b.shared {
+		source = c.State.Cluster(c.Node).Join(b.source)
+	}
 	for _, dir := range []string{source, b.target} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("making %s: %w", dir, err)

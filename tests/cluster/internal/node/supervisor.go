@@ -58,7 +58,7 @@ type supervisor struct {
 
 func newSupervisor(config Config) *supervisor {
 	s := &supervisor{config: config, phase: Starting, components: map[string]*ComponentStatus{}}
-	for _, name := range Components() {
+	for _, name := range Components(config.Node) {
 		s.components[name] = &ComponentStatus{Name: name}
 	}
 	return s
@@ -89,7 +89,7 @@ func (s *supervisor) launch(c *ComponentStatus) error {
 		return fmt.Errorf("starting %s: %w", c.Name, err)
 	}
 	defer none.Close()
-	argv := append([]string{c.Name}, arguments(c.Name, s.config.State)...)
+	argv := append([]string{c.Name}, arguments(c.Name, s.config)...)
 	process, err := os.StartProcess(program(c.Name, s.config.Bin), argv, &os.ProcAttr{
 		Dir:   "/",
 		Env:   Environment(s.config.Bin),
@@ -208,7 +208,7 @@ func (s *supervisor) status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	status := Status{Phase: s.phase, Failure: s.failure, Component: s.failed}
-	for _, name := range Components() {
+	for _, name := range Components(s.config.Node) {
 		status.Components = append(status.Components, *s.components[name])
 	}
 	return status

@@ -3,6 +3,8 @@ package node
 import (
 	"syscall"
 	"testing"
+
+	"github.com/podkeep/podkeep/tests/cluster"
 )
 
 const (
@@ -11,7 +13,7 @@ const (
 )
 
 func TestEndOfComponentWhileStartingIsFailure(t *testing.T) {
-	s := newSupervisor(Config{})
+	s := newSupervisor(Config{Node: cluster.First})
 	*s.components[etcd] = ComponentStatus{Name: etcd, PID: 7, Wanted: true}
 	s.ended(7, exited1)
 
@@ -22,7 +24,7 @@ func TestEndOfComponentWhileStartingIsFailure(t *testing.T) {
 }
 
 func TestEndOnRequestIsNotCounted(t *testing.T) {
-	s := newSupervisor(Config{})
+	s := newSupervisor(Config{Node: cluster.First})
 	s.phase = Running
 	*s.components[apiServer] = ComponentStatus{Name: apiServer, PID: 7}
 	s.ended(7, killed)
@@ -33,7 +35,7 @@ func TestEndOnRequestIsNotCounted(t *testing.T) {
 }
 
 func TestEndOfOtherProcessIsIgnored(t *testing.T) {
-	s := newSupervisor(Config{})
+	s := newSupervisor(Config{Node: cluster.First})
 	*s.components[etcd] = ComponentStatus{Name: etcd, PID: 7, Wanted: true}
 	s.ended(8, exited1)
 

@@ -60,6 +60,27 @@ func newAuthority(name string, now time.Time) (*authority, error) {
 	return a, err
 }
 
+// readAuthority reads one that was written with that base name.
+func readAuthority(base string, now time.Time) (*authority, error) {
+	var err error
+	a := &authority{now: now}
+	if a.pair.cert, err = os.ReadFile(base + ".crt"); err != nil {
+		return nil, err
+	}
+	if a.pair.key, err = os.ReadFile(base + ".key"); err != nil {
+		return nil, err
+	}
+	if a.cert, err = parse(a.pair.cert); err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(a.pair.key)
+	if block == nil {
+		return nil, fmt.Errorf("%s.key is not PEM", base)
+	}
+	a.key, err = x509.ParseECPrivateKey(block.Bytes)
+	return a, err
+}
+
 func (a *authority) issue(s subject) (pair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -23,8 +23,18 @@ var clients = map[string]subject{
 	"kube-controller-manager": {user: "system:kube-controller-manager"},
 	"kube-proxy":              {user: "system:kube-proxy"},
 	"kube-scheduler":          {user: "system:kube-scheduler"},
-	"kubelet":                 {user: "system:node:" + cluster.NodeName, groups: []string{"system:nodes"}},
+	"kubelet":                 kubeletOf(cluster.First),
 	"provisioner":             {user: "podkeep:local-provisioner", groups: []string{masters}},
+}
+
+// kubeletOf is the identity of a node's kubelet.
+func kubeletOf(n cluster.Node) subject {
+	return subject{user: "system:node:" + n.Name, groups: []string{"system:nodes"}}
+}
+
+// kubeletServer is what a kubelet answers as.
+func kubeletServer(n cluster.Node) subject {
+	return subject{user: "kubelet", names: []string{n.Name}, addresses: []string{n.Address, "127.0.0.1"}}
 }
 
 // Kubeconfig is the kubeconfig file of a component.
@@ -55,6 +65,30 @@ func Write(state cluster.StateDir, now time.Time) error {
 	return nil
 }
 
+// WriteNode makes what a further node of the cluster needs, signed by the
+// cluster's authority. The folders for it exist.
+func WriteNode(state cluster.StateDir, n cluster.Node, now time.Time) error {
+	ca, err := readAuthority(state.PKI("ca"), now)
+	if err != nil {
+		return fmt.Errorf("reading the cluster authority: %w", err)
+	}
+	own := state.Node(n)
+	if err := os.WriteFile(own.PKI("ca.crt"), ca.pair.cert, 0o644); err != nil {
+		return fmt.Errorf("writing the cluster authority: %w", err)
+	}
+	server, err := ca.issue(kubeletServer(n))
+	if err != nil {
+		return err
+	}
+	if err := server.write(own.PKI("kubelet")); err != nil {
+		return fmt.Errorf("writing the kubelet's certificate: %w", err)
+	}
+	if err := writeKubeconfig(Kubeconfig(own, "kubelet"), ca, kubeletOf(n)); err != nil {
+		return err
+	}
+	return writeKubeconfig(Kubeconfig(own, "kube-proxy"), ca, clients["kube-proxy"])
+}
+
 func writeServers(state cluster.StateDir, ca *authority) error {
 	for base, s := range map[string]subject{
 		"apiserver": {
@@ -66,7 +100,7 @@ func writeServers(state cluster.StateDir, ca *authority) error {
 			addresses: []string{cluster.APIServiceAddress, cluster.NodeAddress, "127.0.0.1"},
 		},
 		"apiserver-kubelet-client": {user: "kube-apiserver-kubelet-client", groups: []string{masters}},
-		"kubelet":                  {user: "kubelet", names: []string{cluster.NodeName}, addresses: []string{cluster.NodeAddress, "127.0.0.1"}},
+		"kubelet":                  kubeletServer(cluster.First),
 	} {
 		p, err := ca.issue(s)
 		if err != nil {

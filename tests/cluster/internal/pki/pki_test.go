@@ -33,6 +33,36 @@ func TestWriteMakesServersThatClientsAccept(t *testing.T) {
 	}
 }
 
+func TestWriteNodeMakesAServerOfTheSameAuthority(t *testing.T) {
+	state := newState(t)
+	own := state.Node(cluster.Second)
+	for _, dir := range []string{own.PKI(""), own.Config("")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	if err := Write(state, now); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := WriteNode(state, cluster.Second, now); err != nil {
+		t.Fatal(err)
+	}
+
+	roots := x509.NewCertPool()
+	roots.AddCert(readCertificate(t, state.PKI("ca.crt")))
+	cert := readCertificate(t, own.PKI("kubelet.crt"))
+	if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, DNSName: cluster.Second.Address, CurrentTime: now}); err != nil {
+		t.Error(err)
+	}
+	for _, component := range []string{"kubelet", "kube-proxy"} {
+		if _, err := os.Stat(Kubeconfig(own, component)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestWriteMakesKubeconfigPerClient(t *testing.T) {
 	state := newState(t)
 	if err := Write(state, time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)); err != nil {
