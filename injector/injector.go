@@ -52,6 +52,10 @@ type GateRequest struct {
 
 	// Config is how the gate looks.
 	Config gateconfig.Config
+
+	// Installation is the install namespace of who opens the gate, for the pod's
+	// annotation; "" leaves it as it is.
+	Installation string
 }
 
 // Report says what Gate or Ungate did.
@@ -91,6 +95,9 @@ func Gate(pod *corev1.Pod, req GateRequest) (*corev1.Pod, Report) {
 	addNotices(out)
 	out.Labels = with(out.Labels, velerov1.GatedByLabel, string(req.RestoreUID))
 	out.Annotations = with(out.Annotations, velerov1.RestoreVolumesAnnotation, strings.Join(volumes, ","))
+	if req.Installation != "" {
+		out.Annotations[velerov1.InstallationAnnotation] = req.Installation
+	}
 	if hasOnlyGate(out, want) {
 		return out, Report{Gated: volumes, Kept: true}
 	}

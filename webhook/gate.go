@@ -27,7 +27,8 @@ type gateFacts struct {
 	// awaited are the volumes of the pod that any restore is not done with.
 	awaited []awaitedVolume
 
-	config gateconfig.Config
+	config       gateconfig.Config
+	installation string // install namespace
 }
 
 // decideGate decides whether a pod waits, for which volumes, and whether it may be
@@ -50,7 +51,9 @@ func decideGate(f gateFacts) verdict {
 		return deny(reasonClaimIncomplete, "restore %q has left claim %q without all of its data; restore it again, or accept it as it is with: "+
 			"kubectl -n %s label pvc %s %s-", hold.incomplete.incomplete, hold.incomplete.claim, f.namespace, hold.incomplete.claim, velerov1.RestoreIncompleteLabel)
 	case hold.restore != nil:
-		pod, _ := injector.Gate(f.pod, injector.GateRequest{RestoreUID: hold.restore.UID, Volumes: hold.volumes, Config: f.config})
+		pod, _ := injector.Gate(f.pod, injector.GateRequest{
+			RestoreUID: hold.restore.UID, Volumes: hold.volumes, Config: f.config, Installation: f.installation,
+		})
 		return verdict{pod: pod, reason: hold.reason}
 	case name == "":
 		return admit(reasonClaimFree)
@@ -137,7 +140,7 @@ func (h *gateHandler) judge(ctx context.Context, r review) (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	return decideGate(gateFacts{pod: r.pod, namespace: r.namespace, restore: restore, awaited: volumes, config: config}), nil
+	return decideGate(gateFacts{pod: r.pod, namespace: r.namespace, restore: restore, awaited: volumes, config: config, installation: h.namespace}), nil
 }
 
 func (h *gateHandler) awaiting() *awaiting {

@@ -23,7 +23,7 @@ func (h *guardHandler) judge(ctx context.Context, r review) (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	f := gateFacts{pod: r.pod, namespace: r.namespace, awaited: volumes}
+	f := gateFacts{pod: r.pod, namespace: r.namespace, awaited: volumes, installation: h.namespace}
 	if len(volumes) > 0 {
 		if f.config, err = h.config(ctx); err != nil {
 			return verdict{}, err

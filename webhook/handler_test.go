@@ -39,12 +39,12 @@ func TestHandlerAnswersAdmissionReviews(t *testing.T) {
 		"a restored pod gets the gate": {
 			judge: (&gateHandler{cache: active, live: active, namespace: installNamespace, image: gateImage}).judge,
 			pod:   podWith(volumes("data"), restored("data")), wantAllowed: true, wantCode: http.StatusOK,
-			wantPatch: []string{"add /metadata/labels/podkeep.io~1gated-by", "add /spec/initContainers", "add /spec/volumes/-"},
+			wantPatch: []string{"add /metadata/labels/podkeep.io~1gated-by", "add /metadata/annotations/podkeep.io~1installation", "add /spec/initContainers", "add /spec/volumes/-"},
 		},
 		"a restored pod with init containers and an old gate": {
 			judge: (&gateHandler{cache: active, live: active, namespace: installNamespace, image: gateImage}).judge,
 			pod:   podWith(volumes("data"), restored("data"), initContainer("seed"), oldGate), wantAllowed: true, wantCode: http.StatusOK,
-			wantPatch: []string{"add /metadata/labels/podkeep.io~1gated-by", "remove /spec/initContainers/1", "add /spec/initContainers/0", "add /spec/volumes/-"},
+			wantPatch: []string{"add /metadata/labels/podkeep.io~1gated-by", "add /metadata/annotations/podkeep.io~1installation", "remove /spec/initContainers/1", "add /spec/initContainers/0", "add /spec/volumes/-"},
 		},
 		"a pod of no restore starts with a warning": {
 			judge: (&gateHandler{cache: worldWith(), live: worldWith(), namespace: installNamespace, image: gateImage}).judge,

@@ -71,7 +71,8 @@ func newClient(f *factory, program string) *session {
 
 func (s *session) commands() []*cobra.Command {
 	commands := append(nounCommands(s), verbCommands(s)...)
-	commands = append(commands, newPluginCommand(s), newVersionCommand(s), newExplainCommand(s), newCoverageCommand(s), newDebugCommand(s), newClientCommand(s), newCompletionCommand(s))
+	commands = append(commands, newCoverageCommand(s), newExplainCommand(s), newPluginCommand(s), newVersionCommand(s), newDebugCommand(s),
+		newClientCommand(s), newCompletionCommand(s))
 	for _, c := range commands {
 		c.GroupID = groupClient
 		setUsageErrors(c)

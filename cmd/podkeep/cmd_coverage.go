@@ -21,6 +21,7 @@ type coverageFlags struct {
 	selector    string
 	unprotected bool
 	rules       bool
+	installed   string // namespace; "" means that of the configuration
 }
 
 func newCoverageCommand(s *session) *cobra.Command {
@@ -30,7 +31,8 @@ func newCoverageCommand(s *session) *cobra.Command {
 		Short: "Show which volumes are protected, and why others are not",
 		Long: `Show every claim, and every volume of a pod that could hold data: whether it is
 protected, by whom it is excluded, or why it is not protected; its last backup, the
-age of that, and the result of the last attempt. Without a namespace all are shown.
+age of that, and the result of the last attempt. Without a namespace all are shown;
+without arguments -n names one, too, and not that of the installation.
 
 Ends with exit code 3 when a volume is unprotected.`,
 		Example: `  # what has to be done, with what helps
@@ -49,6 +51,8 @@ Ends with exit code 3 when a volume is unprotected.`,
 	fs.StringVarP(&flags.selector, "selector", "l", "", "only claims, and volumes of pods, whose labels match, for example app=shop")
 	fs.BoolVar(&flags.unprotected, "unprotected", false, "only volumes that are not protected")
 	fs.BoolVar(&flags.rules, "rules", false, "print alerts on the coverage, as a rule file for Prometheus, and look at nothing")
+	fs.StringVar(&flags.installed, "install-namespace", "", "namespace podkeep is installed in, where -n names that of volumes")
+	s.completeFlag(cmd, "install-namespace", s.completeNamespaces())
 	completeValues(cmd, "output", outputTable, outputWide, outputJSON, outputYAML)
 	return cmd
 }
@@ -74,7 +78,7 @@ func (s *session) coverage(cmd *cobra.Command, flags coverageFlags, namespaces [
 	if err != nil {
 		return fmt.Errorf("--selector: %w", err)
 	}
-	t, err := s.open()
+	t, namespaces, err := s.openCoverage(cmd, flags, namespaces)
 	if err != nil {
 		return err
 	}
@@ -104,6 +108,26 @@ func (s *session) coverage(cmd *cobra.Command, flags coverageFlags, namespaces [
 	default:
 		return nil
 	}
+}
+
+// openCoverage connects to the installation, and returns the namespaces to look at,
+// none for all. Without arguments -n is one of these: people expect it of kubectl, and
+// an installation is rarely looked for.
+func (s *session) openCoverage(cmd *cobra.Command, flags coverageFlags, namespaces []string) (cluster, []string, error) {
+	installed := s.namespace
+	if flag := cmd.Flags().Lookup("namespace"); len(namespaces) == 0 && flag != nil && flag.Changed {
+		namespaces, installed = []string{flag.Value.String()}, s.home
+	}
+	t := cluster{namespace: flags.installed, program: s.program}
+	if t.namespace == "" {
+		var err error
+		if t.namespace, err = installed(); err != nil {
+			return t, nil, err
+		}
+	}
+	var err error
+	t.WithWatch, err = s.connect()
+	return t, namespaces, err
 }
 
 // printCoverage prints the result, and what is missing in it apart from what scripts

@@ -17,10 +17,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/podkeep/podkeep/controllers/backup"
+	"github.com/podkeep/podkeep/controllers/gate"
 	"github.com/podkeep/podkeep/controllers/location"
 	repositorycontroller "github.com/podkeep/podkeep/controllers/repository"
 	"github.com/podkeep/podkeep/controllers/restore"
 	"github.com/podkeep/podkeep/controllers/restore/items"
+	"github.com/podkeep/podkeep/controllers/watchdog"
+	"github.com/podkeep/podkeep/internal/gatedpods"
 	"github.com/podkeep/podkeep/internal/locationaccess"
 	"github.com/podkeep/podkeep/internal/podexec"
 	"github.com/podkeep/podkeep/mover/repository"
@@ -134,6 +137,10 @@ func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priori
 		return err
 	}
 	c, clk, ns := mgr.GetClient(), clock.RealClock{}, flags.namespace
+	gated, err := gatedpods.New(mgr, ns)
+	if err != nil {
+		return err
+	}
 	return errors.Join(
 		(&location.Reconciler{Client: c, Clock: clk, Namespace: ns, Access: access, DefaultValidationFrequency: &flags.validationFrequency}).SetupWithManager(mgr),
 		(&repositorycontroller.Reconciler{
@@ -151,12 +158,18 @@ func addControllers(mgr ctrl.Manager, flags serverFlags, priorities items.Priori
 			},
 		}).SetupWithManager(mgr),
 		(&restore.Reconciler{
-			Client: c, Reader: mgr.GetAPIReader(), Discovery: disc, Commands: commands, Locations: access, Clock: clk, Namespace: ns,
+			Client: c, Reader: mgr.GetAPIReader(), Discovery: disc, Commands: commands, Pods: gated, Locations: access, Clock: clk, Namespace: ns,
 			Options: restore.Options{
 				ScratchDir: flags.scratchDir, FSBackupTimeout: flags.fsBackupTimeout, StorageTimeout: flags.storageTimeout,
 				TerminatingTimeout: flags.terminatingTimeout, ResourceTimeout: flags.resourceTimeout,
 				ItemOperationTimeout: flags.operationTimeout, Priorities: &priorities,
 			},
+		}).SetupWithManager(mgr),
+		(&gate.Reconciler{
+			Client: c, Reader: mgr.GetAPIReader(), Pods: gated, Clock: clk, Recorder: mgr.GetEventRecorder("podkeep"), Namespace: ns,
+		}).SetupWithManager(mgr),
+		(&watchdog.Reconciler{
+			Client: c, Reader: mgr.GetAPIReader(), Clock: clk, Recorder: mgr.GetEventRecorder("podkeep"), Namespace: ns, ServerDefault: flags.defaultToFSB,
 		}).SetupWithManager(mgr),
 		addLifecycleControllers(mgr, flags, access),
 		addBucketControllers(mgr, flags, access),

@@ -46,7 +46,9 @@ func runUninstall(cmd *cobra.Command, f *factory, flags uninstallFlags) error {
 	if !flags.confirm {
 		return fmt.Errorf("this removes namespace %s with the repository password and all Backup and Restore objects; save the password, then pass --confirm", ns)
 	}
-	objects, err := install.Objects(install.Options{Namespace: ns, Image: "none", CertificateIssuer: serving.CertManager, Monitoring: &install.Monitoring{}})
+	objects, err := install.Objects(install.Options{
+		Namespace: ns, Image: "none", CertificateIssuer: serving.CertManager, Monitoring: &install.Monitoring{},
+	})
 	if err != nil {
 		return err
 	}

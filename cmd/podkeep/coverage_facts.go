@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -96,7 +94,7 @@ func (a *around) miss(err error, what, meaning string) error {
 }
 
 // defaultFlag is the server's flag for volumes that nobody decides on.
-const defaultFlag = "--default-volumes-to-fs-backup"
+const defaultFlag = "default-volumes-to-fs-backup"
 
 // serverDefault reads the arguments of the server.
 func (a *around) serverDefault(ctx context.Context, _ []string) error {
@@ -106,28 +104,14 @@ func (a *around) serverDefault(ctx context.Context, _ []string) error {
 	case apierrors.IsNotFound(err):
 		return nil
 	case err != nil:
-		return a.miss(err, "deployment "+install.ServerName, "the server is taken to run without "+defaultFlag)
+		return a.miss(err, "deployment "+install.ServerName, "the server is taken to run without --"+defaultFlag)
 	}
 	for _, c := range d.Spec.Template.Spec.Containers {
-		if c.Name == install.ServerName {
-			a.facts.ServerDefault = serverDefault(c.Args)
+		for _, arg := range c.Args {
+			a.facts.ServerDefault = boolArgument(arg, defaultFlag, a.facts.ServerDefault)
 		}
 	}
 	return nil
-}
-
-// serverDefault is the value of the flag; the last one counts.
-func serverDefault(args []string) bool {
-	wanted := false
-	for _, arg := range args {
-		name, value, hasValue := strings.Cut(arg, "=")
-		if name != defaultFlag {
-			continue
-		}
-		parsed, err := strconv.ParseBool(value)
-		wanted = !hasValue || err == nil && parsed
-	}
-	return wanted
 }
 
 // policies reads the ConfigMaps that schedules name.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,8 +10,10 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -21,6 +24,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/config/install"
 	"github.com/podkeep/podkeep/config/monitoring"
 )
 
@@ -218,11 +222,49 @@ func TestCoverageSaysWhatItMayNotSee(t *testing.T) {
 func TestCoverageReadsTheServersDefault(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
-	g.Expect(serverDefault([]string{"server"})).To(BeFalse())
-	g.Expect(serverDefault([]string{"server", "--default-volumes-to-fs-backup=true"})).To(BeTrue())
-	g.Expect(serverDefault([]string{"server", "--default-volumes-to-fs-backup=false", "--default-volumes-to-fs-backup"})).To(BeTrue())
-	g.Expect(serverDefault([]string{"server", "--default-volumes-to-fs-backup=true", "--default-volumes-to-fs-backup=false"})).To(BeFalse())
-	g.Expect(serverDefault([]string{"--default-volumes-to-fs-backups"})).To(BeFalse())
+	d := server("velero")
+	d.Spec.Template.Spec.Containers[0].Args = []string{"server", "--default-volumes-to-fs-backup=true"}
+
+	got := coverageAt(t, apiWith(t, noFuncs, append(shopForCoverage(), d)...), "-l", "app=web")
+
+	g.Expect(got.out).To(MatchRegexp(`pod/web/cache +emptyDir +Unprotected +NeverBackedUp`), "the default takes scratch data, too")
+}
+
+// TestCoverageOfTheNamespaceOfAFlag has -n name what to look at, unless arguments do.
+func TestCoverageOfTheNamespaceOfAFlag(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		args          []string
+		wantInstalled string
+		wantLookAt    []string
+	}{
+		"nothing is named":                 {nil, "configured", nil},
+		"-n alone":                         {[]string{"-n", "shop"}, "configured", []string{"shop"}},
+		"-n beside arguments":              {[]string{"-n", "backups", "shop", "db"}, "backups", []string{"shop", "db"}},
+		"-n beside --install-namespace":    {[]string{"-n", "shop", "--install-namespace", "backups"}, "backups", []string{"shop"}},
+		"--install-namespace and no other": {[]string{"--install-namespace", "backups"}, "backups", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+			s := newSession(nil)
+			s.home = func() (string, error) { return "configured", nil }
+			flags := coverageFlags{}
+			cmd := &cobra.Command{RunE: func(cmd *cobra.Command, args []string) error {
+				of := cmd.Flags().Lookup("namespace").Value.String()
+				s.namespace = func() (string, error) { return cmp.Or(of, "configured"), nil }
+				got, lookAt, err := s.openCoverage(cmd, flags, args)
+				g.Expect(got.namespace).To(Equal(tc.wantInstalled))
+				g.Expect(lookAt).To(HaveExactElements(tc.wantLookAt))
+				return err
+			}}
+			cmd.Flags().StringP("namespace", "n", "", "")
+			cmd.Flags().StringVar(&flags.installed, "install-namespace", "", "")
+			cmd.SetArgs(tc.args)
+
+			g.Expect(cmd.ExecuteContext(t.Context())).To(Succeed())
+		})
+	}
 }
 
 func TestCoverageListsEachKindOnce(t *testing.T) {
@@ -254,4 +296,19 @@ func TestCoveragePrintsRules(t *testing.T) {
 
 	g.Expect(got.out).To(Equal(string(monitoring.Rules())))
 	g.Expect(yaml.Unmarshal([]byte(got.out), &map[string]any{})).To(Succeed())
+}
+
+func TestMonitoringNeedsTheOperator(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	without, with := meta.NewDefaultRESTMapper(nil), meta.NewDefaultRESTMapper(nil)
+	for _, kind := range []string{monitoring.KindRule, monitoring.KindPodMonitor} {
+		with.Add(monitoring.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+	}
+	wanted := install.Options{Monitoring: &install.Monitoring{}}
+
+	g.Expect(checkMonitoring(install.Options{}, without)).To(Succeed())
+	g.Expect(checkMonitoring(wanted, with)).To(Succeed())
+	g.Expect(checkMonitoring(wanted, without)).To(MatchError(And(
+		ContainSubstring("no kind PrometheusRule of monitoring.coreos.com/v1"), ContainSubstring("podkeep coverage --rules"))))
 }

@@ -58,17 +58,23 @@ func Objects(o Options) ([]client.Object, error) {
 	for _, configuration := range registration.Configurations(o.Namespace, configMapNames(o)) {
 		objects = append(objects, injected(o, configuration))
 	}
-	if o.Monitoring != nil {
-		monitors, err := monitoring.Objects(o.Namespace, o.Monitoring.Labels)
-		if err != nil {
-			return nil, err
-		}
-		objects = append(objects, monitors...)
+	monitors, err := monitors(o)
+	if err != nil {
+		return nil, err
 	}
+	objects = append(objects, monitors...)
 	for _, obj := range objects {
 		label(obj)
 	}
 	return objects, nil
+}
+
+// monitors are the objects of the Prometheus operator, none unless they are wanted.
+func monitors(o Options) ([]client.Object, error) {
+	if o.Monitoring == nil {
+		return nil, nil
+	}
+	return monitoring.Objects(o.Namespace, o.Monitoring.Labels)
 }
 
 // label marks every object as Velero's installer does, so that Velero's own

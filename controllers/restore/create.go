@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/controllers/restore/items"
 	"github.com/podkeep/podkeep/internal/archive"
 	"github.com/podkeep/podkeep/internal/itemlog"
 	"github.com/podkeep/podkeep/internal/layout"
@@ -102,6 +103,9 @@ func (p *pass) restoreSelected(ctx context.Context, i item) error {
 	}
 	if gvk == podKind {
 		return p.restorePod(ctx, i)
+	}
+	if gvk == claimKind && p.fillsClaim(i.ref.Namespace, i.ref.Name) {
+		items.SetAnnotation(i.prepared, velerov1.FilledByAnnotation, string(p.restore.UID))
 	}
 	return p.enqueue(ctx, creation{item: i, then: p.afterCreate(i)})
 }
@@ -335,7 +339,9 @@ func (p *pass) refuse(i item, err error) {
 func (p *pass) found(i item, obj *unstructured.Unstructured, action layout.RestoreAction) {
 	p.done(i.archived.GroupVersionKind(), obj.GetNamespace(), obj.GetName(), action)
 	if obj.GroupVersionKind() == claimKind {
-		p.claims[types.NamespacedName{Namespace: obj.GetNamespace(), Name: obj.GetName()}] = obj.GetUID()
+		claim := types.NamespacedName{Namespace: obj.GetNamespace(), Name: obj.GetName()}
+		p.claims[claim] = obj.GetUID()
+		p.marked[claim] = obj.GetAnnotations()[velerov1.FilledByAnnotation] == string(p.restore.UID)
 	}
 }
 

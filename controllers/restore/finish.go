@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/hold"
 	"github.com/podkeep/podkeep/internal/itemlog"
 	"github.com/podkeep/podkeep/internal/layout"
 	"github.com/podkeep/podkeep/internal/locationaccess"
@@ -52,11 +54,15 @@ func (r *Reconciler) finish(ctx context.Context, o observed) (err error) {
 		return err
 	}
 	recordVolumes(f)
+	recordUngated(f)
 	if err := r.recordHooks(ctx, f.log, o.restore); err != nil {
 		return err
 	}
 	infos, err := r.recordVolumeInfo(ctx, &f)
 	if err != nil {
+		return err
+	}
+	if err := r.markClaims(ctx, o, f.claims); err != nil {
 		return err
 	}
 	if err := r.unmarkNamespaces(ctx, o.restore); err != nil {
@@ -93,18 +99,27 @@ func recordVolumes(f finishing) {
 	}
 }
 
-// replaced returns the names of those volume restores whose pod was made again, as
-// when its namespace was deleted in the middle, and restored then.
+// replaced returns the names of those volume restores whose volume was restored all
+// the same: their pod was made again, as when its namespace was deleted in the
+// middle, or another pod has taken its place.
 func replaced(volumes []velerov1.PodVolumeRestore) map[string]bool {
-	restored := map[string]bool{}
-	for _, v := range volumes {
-		restored[volumeName(&v)] = restored[volumeName(&v)] || v.Status.Phase == velerov1.PodVolumeRestorePhaseCompleted
-	}
+	done := doneSources(volumes)
 	again := map[string]bool{}
 	for _, v := range volumes {
-		again[v.Name] = v.Status.Phase != velerov1.PodVolumeRestorePhaseCompleted && restored[volumeName(&v)]
+		again[v.Name] = v.Status.Phase != velerov1.PodVolumeRestorePhaseCompleted && done[hold.Source(&v)]
 	}
 	return again
+}
+
+// recordUngated warns of pods that started without waiting for their data, which
+// the watchdog has found.
+func recordUngated(f finishing) {
+	for name := range strings.SplitSeq(f.o.restore.Annotations[velerov1.UngatedPodsAnnotation], ",") {
+		if namespace, pod, ok := strings.Cut(name, "/"); ok {
+			f.log.WarnOnce(itemlog.Entry{Namespace: namespace, Resource: "pods", Name: pod,
+				Message: "the pod started on a volume before the restore had filled it, because no webhook held it; delete it when the restore has ended"})
+		}
+	}
 }
 
 // recordVolumeInfo builds the list of restored volumes and finishes the new
@@ -120,9 +135,10 @@ func (r *Reconciler) recordVolumeInfo(ctx context.Context, f *finishing) (layout
 	}
 	r.finishVolumes(ctx, *f, backedUp)
 	var infos layout.RestoreVolumeInfoList
+	again := replaced(f.volumes)
 	for _, v := range f.volumes {
 		claim := v.Annotations[velerov1.PVCNameAnnotation]
-		if claim == "" {
+		if claim == "" || again[v.Name] {
 			continue // volumes without a claim are not listed (velero-facts §1.8)
 		}
 		pvc, err := r.claimOf(ctx, *f, types.NamespacedName{Namespace: v.Spec.Pod.Namespace, Name: claim})
@@ -180,7 +196,7 @@ func uploadEnd(ctx context.Context, f finishing, infos layout.RestoreVolumeInfoL
 // finishCanceled ends a restore that was asked to stop. Its results are uploaded
 // when storage takes them at once: stopping does not wait for storage.
 func (r *Reconciler) finishCanceled(ctx context.Context, o observed) error {
-	if err := r.unmarkNamespaces(ctx, o.restore); err != nil {
+	if err := r.release(ctx, o); err != nil {
 		return err
 	}
 	if o.backup == nil || !isStarted(o.restore) {
@@ -216,6 +232,11 @@ func (r *Reconciler) uploadCanceled(ctx context.Context, o observed) (err error)
 // cleanUp does what must happen before a Restore is gone, once its volumes have
 // stopped: its marks go, and its files in the bucket.
 func (r *Reconciler) cleanUp(ctx context.Context, o observed) error {
+	if !o.restore.IsFinished() { // else its claims say how they are
+		if err := r.markClaims(ctx, o, nil); err != nil {
+			return err
+		}
+	}
 	if err := r.unmarkNamespaces(ctx, o.restore); err != nil {
 		return err
 	}

@@ -52,6 +52,7 @@ func TestLife(t *testing.T) {
 	claim := &corev1.PersistentVolumeClaim{}
 	w.Expect(w.client.Get(t.Context(), client.ObjectKey{Namespace: "shop", Name: "data-db-0"}, claim)).To(Succeed())
 	w.Expect(claim.Spec.VolumeName).To(Equal("shop-data"), "a local volume is restored and stays with its claim")
+	w.Expect(claim.Annotations).To(HaveKeyWithValue(velerov1.FilledByAnnotation, string(first.UID)), "pods on it wait from now on")
 
 	w.Expect(w.endVolumes(t, velerov1.PodVolumeRestorePhaseCompleted)).To(
 		ConsistOf("shop/db-0 data", "shop/db-0 scratch", "shop/web-df4544bbc-8tlg2 content"))
@@ -119,8 +120,13 @@ func TestLifeWithAFailedVolume(t *testing.T) {
 	w.Expect(r.Status.Errors).To(Equal(3))
 	w.Expect(results(t, w, "unlucky").Errors.Namespaces["shop"]).To(ContainElement(SatisfyAll(
 		ContainSubstring("name: /db-0 message: /volume data is not restored"),
-		ContainSubstring("pod volume restore failed: as told; pod shop/db-0 stays in restore-wait"),
+		ContainSubstring("pod volume restore failed: as told; pod shop/db-0 does not start"),
 	)))
+	claim, ns := &corev1.PersistentVolumeClaim{}, &corev1.Namespace{}
+	w.get(t, claim, "shop", "data-db-0")
+	w.Expect(claim.Labels).To(HaveKeyWithValue(velerov1.RestoreIncompleteLabel, "unlucky"), "pods are kept off what is not all there")
+	w.get(t, ns, "", "shop")
+	w.Expect(ns.Labels).To(HaveKeyWithValue(velerov1.RestoringLabel, "unlucky"), "by the webhook, which looks at namespaces with this label")
 }
 
 func TestLifeWithoutStorage(t *testing.T) {

@@ -81,6 +81,7 @@ func metadataOf(gvk schema.GroupVersionKind, m *metav1.PartialObjectMetadata) *u
 	u.SetName(m.Name)
 	u.SetUID(m.UID)
 	u.SetLabels(m.Labels)
+	u.SetAnnotations(m.Annotations)
 	u.SetCreationTimestamp(m.CreationTimestamp)
 	return u
 }

@@ -205,8 +205,19 @@ func (p *pass) markNamespace(ctx context.Context, ns *corev1.Namespace) error {
 	return nil
 }
 
+// release ends what a restore holds that does not come to its regular end: claims
+// that it leaves without all of their data say so, and namespaces without such
+// claims lose their marks.
+func (r *Reconciler) release(ctx context.Context, o observed) error {
+	if err := r.markClaims(ctx, o, nil); err != nil {
+		return err
+	}
+	return r.unmarkNamespaces(ctx, o.restore)
+}
+
 // unmarkNamespaces removes the marks of this restore. A namespace in which another
-// restore still fills volumes gets that one's.
+// restore still fills volumes gets that one's; one with claims that lack data keeps
+// its own, because the webhook keeps pods off them.
 func (r *Reconciler) unmarkNamespaces(ctx context.Context, restore *velerov1.Restore) error {
 	list := &corev1.NamespaceList{}
 	if err := r.Reader.List(ctx, list, client.MatchingLabels{velerov1.RestoringLabel: velerov1.ValidLabelValue(restore.Name)}); err != nil {
@@ -219,10 +230,16 @@ func (r *Reconciler) unmarkNamespaces(ctx context.Context, restore *velerov1.Res
 	if err != nil {
 		return err
 	}
+	incomplete, err := r.incompleteNamespaces(ctx)
+	if err != nil {
+		return err
+	}
 	for _, ns := range list.Items {
 		before := ns.DeepCopy()
 		if heir, ok := others[ns.Name]; ok {
 			ns.Labels[velerov1.RestoringLabel] = heir
+		} else if incomplete[ns.Name] {
+			continue
 		} else {
 			delete(ns.Labels, velerov1.RestoringLabel)
 		}

@@ -55,6 +55,7 @@ type pass struct {
 	unusable     map[string]bool                    // target namespaces that items cannot be created in
 	fresh        map[string]bool                    // target namespaces that this restore has made
 	claims       map[types.NamespacedName]types.UID // claims in the cluster
+	marked       map[types.NamespacedName]bool      // those of them that say that this restore fills them
 	podsSeen     map[types.NamespacedName]bool      // pods of the archive, by their names in the backup, that are in the cluster or left out on purpose
 	repositories map[string]bool                    // source namespaces whose repository is ensured
 	blocked      map[owner]bool                     // workloads that would start pods without their data
@@ -82,7 +83,7 @@ func (r *Reconciler) restoreItems(ctx context.Context, o observed, lastTry bool)
 		err = outcome.Terminalf(velerov1.ReasonTimeout, "timed out after %s: %w", o.volumeTimeout, err)
 	}
 	if outcome.IsTerminal(err) {
-		return errors.Join(err, r.unmarkNamespaces(ctx, o.restore))
+		return errors.Join(err, r.release(ctx, o))
 	}
 	return err
 }
@@ -94,6 +95,7 @@ func (r *Reconciler) newPass(o observed) *pass {
 		unusable:     map[string]bool{},
 		fresh:        map[string]bool{},
 		claims:       map[types.NamespacedName]types.UID{},
+		marked:       map[types.NamespacedName]bool{},
 		podsSeen:     map[types.NamespacedName]bool{},
 		repositories: map[string]bool{},
 		blocked:      map[owner]bool{},

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
+	"github.com/podkeep/podkeep/internal/hold"
 )
 
 const (
@@ -47,6 +48,12 @@ type observed struct {
 	// it. It has entries only for volumes older than podLookInterval.
 	untaken map[string]untaken
 
+	// pods are those with the gate of this restore, also those that others have made,
+	// and following is what follows from them. They are looked for when the items are
+	// there.
+	pods      []hold.Pod
+	following following
+
 	// hooksLeft is how many pods have commands left to run.
 	hooksLeft int
 
@@ -75,6 +82,7 @@ const (
 	actFail           action = "Fail"
 	actRestoreItems   action = "RestoreItems"
 	actCancelVolumes  action = "CancelVolumes"
+	actFollow         action = "Follow"
 	actFinish         action = "Finish"
 	actFinishCanceled action = "FinishCanceled"
 )
@@ -164,10 +172,13 @@ func canceledMessage(r *velerov1.Restore) string {
 // volumesStep is the part of plan between the last item and the end.
 func volumesStep(o observed) step {
 	pending := pendingVolumes(o)
+	follow, follows := followStep(o)
 	switch {
 	case len(uncanceled(goneVolumes(o))) > 0:
 		return step{action: actCancelVolumes, reason: velerov1.ReasonPodGone, volumes: uncanceled(goneVolumes(o)),
 			message: "The pods of some volumes do not exist any more"}
+	case follows:
+		return follow
 	case len(pending) == 0 && o.backup == nil:
 		return step{action: actFail, reason: velerov1.ReasonBackupNotFound,
 			message: "the backup was deleted while it was restored: the results could not be uploaded"}

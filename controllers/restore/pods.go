@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +18,7 @@ import (
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/controllers/restore/items"
+	"github.com/podkeep/podkeep/internal/hold"
 	"github.com/podkeep/podkeep/internal/layout"
 	"github.com/podkeep/podkeep/internal/repositories"
 )
@@ -33,12 +35,12 @@ func (p *pass) restorePod(ctx context.Context, i item) error {
 		return nil
 	}
 	volumes := p.volumesOf(pod)
-	if names := volumes.names(); len(names) > 0 {
+	if names := volumes.awaited(); len(names) > 0 {
 		items.SetAnnotation(i.prepared, velerov1.RestoreVolumesAnnotation, strings.Join(names, ","))
 		items.SetAnnotation(i.prepared, velerov1.InstallationAnnotation, p.restore.Namespace)
 	}
 	if shared := p.data.shared(pod); len(shared) > 0 && len(volumes.restore) == 0 && metav1.GetControllerOf(i.archived) != nil {
-		p.log.Info("Leaving out item", "item", i.ref.String(), "reason", "its controller makes it when the data of the shared claim is in place")
+		p.log.Info("Leaving out item", "item", i.ref.String(), "reason", "its controller makes it, and it waits for the data of the shared claim")
 		p.done(podKind, i.prepared.GetNamespace(), i.ref.Name, layout.RestoreActionSkipped)
 		return nil
 	}
@@ -54,6 +56,12 @@ func (p *pass) volumesOf(pod *corev1.Pod) podVolumes {
 	if names := volumes.names(); len(names) > 0 && !p.selection.fillsVolumes() {
 		return podVolumes{warnings: []string{fmt.Sprintf("volumes %s are not restored: the lists of resources leave out persistentvolumes or persistentvolumeclaims",
 			strings.Join(names, ", "))}}
+	}
+	for _, name := range p.data.shared(pod) {
+		claim := types.NamespacedName{Namespace: p.target.Namespaces.Target(pod.Namespace), Name: claimOf(pod, name)}
+		if p.marked[claim] {
+			volumes.shared = append(volumes.shared, name)
+		}
 	}
 	return volumes
 }
@@ -72,9 +80,9 @@ func (p *pass) afterPod(ctx context.Context, i item, r restoredPod) error {
 	p.noteJob(i, r.fate)
 	p.noteAdoptable(i, r)
 	switch {
-	case len(r.volumes.restore) == 0 && r.fate.own != nil:
+	case len(r.volumes.awaited()) == 0 && r.fate.own != nil:
 		return p.addHooks(ctx, i, r.fate.own)
-	case len(r.volumes.restore) == 0:
+	case len(r.volumes.awaited()) == 0, r.fate.foreign && len(r.volumes.restore) == 0:
 		return nil
 	case r.fate.foreign:
 		p.log.Warn(i.entry(fmt.Sprintf("volumes %s are not restored, because the pod was there before; delete the pod and restore again to get its data",
@@ -97,6 +105,9 @@ func (p *pass) reportPod(i item, pod *corev1.Pod, volumes podVolumes) {
 		p.log.Error(i.entry(loss, nil))
 	}
 	for _, v := range p.data.shared(pod) {
+		if slices.Contains(volumes.shared, v) {
+			continue
+		}
 		p.log.Warn(i.entry(fmt.Sprintf("volume %s is restored through another pod that shares its claim; this pod does not wait for the data", v), nil))
 	}
 }
@@ -107,7 +118,7 @@ func (p *pass) restoreVolumesOf(ctx context.Context, i item, created *unstructur
 	if err != nil {
 		return fmt.Errorf("reading created %s: %w", i.ref, err)
 	}
-	if gateErr := verifyGate(pod, volumes.names(), p.restore.UID); gateErr != nil {
+	if gateErr := verifyGate(pod, volumes.awaited(), p.restore.UID); gateErr != nil {
 		p.log.Error(i.entry("deleted again, because it would start without its data: the webhook podkeep-webhook did not hold it", gateErr))
 		p.block(i.archived)
 		p.undo(podKind)
@@ -124,11 +135,11 @@ func (p *pass) restoreVolumesOf(ctx context.Context, i item, created *unstructur
 			return err
 		}
 		v := newVolumeRestore(volumeRestoreSource{
-			restore: p.restore, backup: b, location: p.backup.Spec.StorageLocation, pod: pod, claim: claim, claimUID: uid,
+			restore: p.restore, backup: b, location: p.backup.Spec.StorageLocation, pod: pod, owner: hold.OwnerOf(i.archived), claim: claim, claimUID: uid,
 		})
 		p.fills = append(p.fills, v)
 	}
-	p.log.Info("Waiting for volumes", "item", i.ref.String(), "volumes", strings.Join(volumes.names(), ","))
+	p.log.Info("Waiting for volumes", "item", i.ref.String(), "volumes", strings.Join(volumes.awaited(), ","))
 	return p.addHooks(ctx, i, created)
 }
 

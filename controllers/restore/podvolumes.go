@@ -18,7 +18,6 @@ import (
 	"k8s.io/utils/ptr"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
-	"github.com/podkeep/podkeep/injector"
 )
 
 // mergeVolumes returns the pod volume backups of the cluster, and those of the
@@ -55,12 +54,21 @@ type podVolumes struct {
 	// one for each.
 	restore []velerov1.PodVolumeBackup
 
+	// shared are the volumes that are filled through another pod on the same claim,
+	// and that the pod waits for all the same; sorted.
+	shared []string
+
 	// warnings and losses are sentences for the results; a loss is data that the
 	// pod starts without.
 	warnings, losses []string
 }
 
-// names are the volumes that the pod waits for, sorted.
+// awaited are the volumes that the pod waits for, sorted.
+func (v podVolumes) awaited() []string {
+	return slices.Sorted(slices.Values(slices.Concat(v.names(), v.shared)))
+}
+
+// names are the volumes that are filled through the pod, sorted.
 func (v podVolumes) names() []string {
 	var names []string
 	for _, b := range v.restore {
@@ -130,6 +138,7 @@ type volumeRestoreSource struct {
 	backup   velerov1.PodVolumeBackup
 	location string // storage location of the Backup
 	pod      *corev1.Pod
+	owner    string    // controller that the pod had in the backup, as Kind/name, or ""
 	claim    string    // of the volume, or ""
 	claimUID types.UID // or "" when there is no claim or it is not known
 }
@@ -165,8 +174,12 @@ func newVolumeRestore(s volumeRestoreSource) *velerov1.PodVolumeRestore {
 			UploaderSettings:      uploaderSettings(s.restore.Spec.UploaderConfig),
 		},
 	}
+	r.Annotations = map[string]string{velerov1.VolumeSourceAnnotation: s.backup.Spec.Pod.Name + "/" + s.backup.Spec.Volume}
 	if s.claim != "" {
-		r.Annotations = map[string]string{velerov1.PVCNameAnnotation: s.claim}
+		r.Annotations[velerov1.PVCNameAnnotation] = s.claim
+	}
+	if s.owner != "" {
+		r.Annotations[velerov1.PodOwnerAnnotation] = s.owner
 	}
 	if s.claimUID != "" {
 		r.Labels[velerov1.PVCUIDLabel] = string(s.claimUID)
@@ -210,11 +223,14 @@ func uploaderSettings(c *velerov1.UploaderConfigForRestore) map[string]string {
 }
 
 // volumeError is the entry in the results for a volume that has not been
-// restored, nil for one that has. It names the pod that waits, because it will
-// wait for ever, and what has kept it from being filled.
+// restored, nil for one that has. It names the pod, which does not start, and what
+// has kept it from being filled.
 func volumeError(v *velerov1.PodVolumeRestore, u untaken) error {
-	stays := fmt.Sprintf("pod %s/%s stays in %s and does not start; delete it to start without the data, or restore into a new namespace",
-		v.Spec.Pod.Namespace, v.Spec.Pod.Name, injector.GateName)
+	stays := fmt.Sprintf("pod %s/%s does not start; delete it and restore again, or restore into a new namespace",
+		v.Spec.Pod.Namespace, v.Spec.Pod.Name)
+	if claim := v.Annotations[velerov1.PVCNameAnnotation]; claim != "" {
+		stays += fmt.Sprintf("; claim %s keeps pods away until it is restored, or its label %s is taken off", claim, velerov1.RestoreIncompleteLabel)
+	}
 	if u.message != "" {
 		stays = u.message + "; " + stays
 	}

@@ -140,7 +140,7 @@ func TestUploaderSettings(t *testing.T) {
 
 func TestVolumeError(t *testing.T) {
 	t.Parallel()
-	const stays = "; pod shop/db-0 stays in restore-wait and does not start; delete it to start without the data, or restore into a new namespace"
+	const stays = "; pod shop/db-0 does not start; delete it and restore again, or restore into a new namespace"
 	tests := map[string]struct {
 		volume  velerov1.PodVolumeRestore
 		untaken untaken
@@ -151,7 +151,12 @@ func TestVolumeError(t *testing.T) {
 			volume: volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseFailed), func(v *velerov1.PodVolumeRestore) { v.Status.Message = "disk\nfull" }),
 			want:   "pod volume restore failed: disk full" + stays,
 		},
-		"a canceled one too":                    {volume: volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseCanceled)), want: "pod volume restore canceled: no message" + stays},
+		"a canceled one too": {volume: volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseCanceled)), want: "pod volume restore canceled: no message" + stays},
+		"a failed one of a claim says how to accept the claim": {
+			volume: volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseFailed), ofClaim("data-db-0")),
+			want: "pod volume restore failed: no message" + stays +
+				"; claim data-db-0 keeps pods away until it is restored, or its label podkeep.io/restore-incomplete is taken off",
+		},
 		"one that never ended":                  {volume: volume("db-0", "data"), want: "timed out waiting for the pod volume restore, which is New" + stays},
 		"one that was told to stop and has not": {volume: volume("db-0", "data", cancelRequested), want: "pod volume restore canceled while it was New" + stays},
 		"one whose pod found no node": {
@@ -218,10 +223,32 @@ func TestReplacedVolumes(t *testing.T) {
 	failed := volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseFailed))
 	restored := volume("db-0", "data", phase(velerov1.PodVolumeRestorePhaseCompleted), func(v *velerov1.PodVolumeRestore) { v.Name = "second" })
 	other := volume("db-1", "data", phase(velerov1.PodVolumeRestorePhaseFailed))
+	lost := volume("web-x1", "data", phase(velerov1.PodVolumeRestorePhaseFailed), fromSource("web-x1/data"))
+	followed := volume("web-x2", "data", phase(velerov1.PodVolumeRestorePhaseCompleted), fromSource("web-x1/data"))
 
-	again := replaced([]velerov1.PodVolumeRestore{failed, restored, other})
+	again := replaced([]velerov1.PodVolumeRestore{failed, restored, other, lost, followed})
 
 	g.Expect(again[failed.Name]).To(BeTrue(), "a new pod of that name has its data")
 	g.Expect(again[other.Name]).To(BeFalse())
+	g.Expect(again[lost.Name]).To(BeTrue(), "another pod has taken over its volume")
 	g.Expect(again[restored.Name]).To(BeFalse())
+}
+
+// ofClaim makes a volume restore one of a claim.
+func ofClaim(claim string) func(*velerov1.PodVolumeRestore) {
+	return annotated(velerov1.PVCNameAnnotation, claim)
+}
+
+// fromSource names the volume of the backup.
+func fromSource(source string) func(*velerov1.PodVolumeRestore) {
+	return annotated(velerov1.VolumeSourceAnnotation, source)
+}
+
+func annotated(key, value string) func(*velerov1.PodVolumeRestore) {
+	return func(v *velerov1.PodVolumeRestore) {
+		if v.Annotations == nil {
+			v.Annotations = map[string]string{}
+		}
+		v.Annotations[key] = value
+	}
 }

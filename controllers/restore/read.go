@@ -152,21 +152,28 @@ func (p *pass) mapping(ctx context.Context, label string) (corev1.ConfigMap, err
 
 // readVolumes learns which volumes have data, from the cluster and the bucket.
 func (p *pass) readVolumes(ctx context.Context) error {
+	var err error
+	p.data, err = p.backupData(ctx, p.backup, p.store)
+	return err
+}
+
+// backupData reads what a backup knows of its volumes, from the cluster and the
+// bucket.
+func (r *Reconciler) backupData(ctx context.Context, backup *velerov1.Backup, store objectstore.Store) (backupData, error) {
 	inCluster := &velerov1.PodVolumeBackupList{}
-	if err := p.Reader.List(ctx, inCluster, client.InNamespace(p.Namespace),
-		client.MatchingLabels{velerov1.BackupNameLabel: velerov1.ValidLabelValue(p.backup.Name)}); err != nil {
-		return fmt.Errorf("listing PodVolumeBackups: %w", err)
+	if err := r.Reader.List(ctx, inCluster, client.InNamespace(r.Namespace),
+		client.MatchingLabels{velerov1.BackupNameLabel: velerov1.ValidLabelValue(backup.Name)}); err != nil {
+		return backupData{}, fmt.Errorf("listing PodVolumeBackups: %w", err)
 	}
 	var inBucket []velerov1.PodVolumeBackup
-	if err := readJSON(ctx, p.store, layout.BackupPodVolumeBackups(p.backup.Name), &inBucket); err != nil {
-		return unreadable("reading the list of volumes", err)
+	if err := readJSON(ctx, store, layout.BackupPodVolumeBackups(backup.Name), &inBucket); err != nil {
+		return backupData{}, unreadable("reading the list of volumes", err)
 	}
 	var infos layout.VolumeInfoList
-	if err := readJSON(ctx, p.store, layout.BackupVolumeInfo(p.backup.Name), &infos); err != nil {
-		return unreadable("reading the volume information", err)
+	if err := readJSON(ctx, store, layout.BackupVolumeInfo(backup.Name), &infos); err != nil {
+		return backupData{}, unreadable("reading the volume information", err)
 	}
-	p.data = newBackupData(mergeVolumes(inCluster.Items, inBucket), infos)
-	return nil
+	return newBackupData(mergeVolumes(inCluster.Items, inBucket), infos), nil
 }
 
 // unreadable makes an error of a file of the backup one that is tried again, unless

@@ -28,6 +28,7 @@ import (
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/controllers/restore/items"
 	"github.com/podkeep/podkeep/internal/gateconfig"
+	"github.com/podkeep/podkeep/internal/gatedpods"
 	"github.com/podkeep/podkeep/internal/hookrun"
 	"github.com/podkeep/podkeep/internal/objectstore"
 	"github.com/podkeep/podkeep/internal/outcome"
@@ -58,6 +59,9 @@ type Reconciler struct {
 
 	// Commands runs hooks (internal/podexec).
 	Commands hookrun.Commands
+
+	// Pods are the pods with a gate, of the whole cluster.
+	Pods *gatedpods.Pods
 
 	Locations Locations
 	Clock     clock.PassiveClock
@@ -143,6 +147,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&velerov1.Restore{}, builder.WithPredicates(r.ownNamespace())).
 		Owns(&velerov1.PodVolumeRestore{}, builder.WithPredicates(r.ownNamespace(), volumeTurned())).
 		Owns(&corev1.ConfigMap{}, builder.OnlyMetadata, builder.MatchEveryOwner, builder.WithPredicates(r.ownNamespace(), isHookRecord(), hooksEnded())).
+		WatchesRawSource(r.Pods.Source(r.ofGatedPod, podComesOrGoes())).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Options.MaxConcurrentReconciles,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](minRetryInterval, maxRetryInterval),
@@ -154,7 +159,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 func (r *Reconciler) prepare() error {
 	missing := map[string]bool{
 		"Commands": r.Commands == nil, "Client": r.Client == nil, "Reader": r.Reader == nil, "Locations": r.Locations == nil,
-		"Clock": r.Clock == nil, "Namespace": r.Namespace == "", "Discovery": r.Discovery == nil,
+		"Clock": r.Clock == nil, "Namespace": r.Namespace == "", "Discovery": r.Discovery == nil, "Pods": r.Pods == nil,
 	}
 	for _, field := range slices.Sorted(maps.Keys(missing)) {
 		if missing[field] {
@@ -186,7 +191,7 @@ func volumeTurned() predicate.Predicate {
 // +kubebuilder:rbac:groups=velero.io,resources=backuprepositories,verbs=create,roleName=podkeep-server,namespace=velero
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=list,roleName=podkeep-server,namespace=velero
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;create;patch,roleName=podkeep-server
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;create;delete,roleName=podkeep-server
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;create;delete,roleName=podkeep-server
 // +kubebuilder:rbac:groups=storage.k8s.io,resources=storageclasses,verbs=list,roleName=podkeep-server
 // +kubebuilder:rbac:groups=*,resources=*,verbs=get;list;create;patch,roleName=podkeep-server
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=roles;clusterroles,verbs=escalate;bind,roleName=podkeep-server
@@ -283,6 +288,11 @@ func (r *Reconciler) observe(ctx context.Context, restore *velerov1.Restore) (ob
 	if o.hooksLeft, err = r.observeHooks(ctx, restore); err != nil {
 		return o, err
 	}
+	if areItemsRestored(restore) && o.backup != nil && restore.DeletionTimestamp == nil && cancelRequestedBy(restore) == "" {
+		if err := r.observeFollowing(ctx, &o); err != nil {
+			return o, err
+		}
+	}
 	o.untaken, err = r.observeUntaken(ctx, o)
 	return o, err
 }
@@ -374,11 +384,13 @@ func (r *Reconciler) act(ctx context.Context, o observed, s step) error {
 		r.completeSpec(o)
 		return nil
 	case actFail:
-		return errors.Join(r.cancel(ctx, uncanceled(o.volumes), s.message), r.unmarkNamespaces(ctx, o.restore))
+		return errors.Join(r.cancel(ctx, uncanceled(o.volumes), s.message), r.release(ctx, o))
 	case actRestoreItems:
 		return r.restoreItems(ctx, o, s.lastTry)
 	case actCancelVolumes:
 		return r.cancel(ctx, s.volumes, s.message)
+	case actFollow:
+		return r.follow(ctx, o)
 	case actFinish:
 		return r.finish(ctx, o)
 	case actFinishCanceled:

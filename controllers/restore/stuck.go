@@ -3,6 +3,7 @@ package restore
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -60,21 +61,56 @@ func (l *looks) remember(restore types.UID, seen look) {
 // observeUntaken looks at the pods of volumes that no node agent has taken for a
 // while.
 func (r *Reconciler) observeUntaken(ctx context.Context, o observed) (map[string]untaken, error) {
+	gone, err := r.observeVanished(ctx, o)
+	if err != nil {
+		return nil, err
+	}
 	waiting := keep(o.volumes, func(v velerov1.PodVolumeRestore) bool {
 		return isUntaken(v) && o.now.Sub(v.CreationTimestamp.Time) >= podLookInterval
 	})
 	if len(waiting) == 0 {
-		return nil, nil
+		return gone, nil
 	}
 	if seen, ok := r.looks.recent(o.restore.UID, o.now); ok {
-		return seen, nil
+		return merged(seen, gone), nil
 	}
 	seen, err := r.explain(ctx, o.restore, waiting)
 	if err != nil {
 		return nil, err
 	}
 	r.looks.remember(o.restore.UID, look{at: o.now, untaken: seen})
-	return seen, nil
+	return merged(seen, gone), nil
+}
+
+// merged returns both; what is newer wins.
+func merged(seen, newer map[string]untaken) map[string]untaken {
+	if len(newer) == 0 {
+		return seen
+	}
+	all := map[string]untaken{}
+	maps.Copy(all, seen)
+	maps.Copy(all, newer)
+	return all
+}
+
+// vanishTime is how long the cache of pods with a gate may be behind.
+const vanishTime = 2 * time.Second
+
+// observeVanished looks at once at the pods of volumes that nobody has taken and
+// that the cache does not have, or has as going: the restore may have to follow
+// them. When there are many, the regular look finds them.
+func (r *Reconciler) observeVanished(ctx context.Context, o observed) (map[string]untaken, error) {
+	there := map[types.UID]bool{}
+	for _, p := range o.pods {
+		there[p.UID] = !p.Gone
+	}
+	vanished := keep(o.volumes, func(v velerov1.PodVolumeRestore) bool {
+		return isUntaken(v) && !there[v.Spec.Pod.UID] && o.now.Sub(v.CreationTimestamp.Time) >= vanishTime
+	})
+	if !areItemsRestored(o.restore) || len(vanished) > maxSingleGets {
+		return nil, nil
+	}
+	return r.explain(ctx, o.restore, vanished)
 }
 
 // explainUnrestored looks at the pods of volumes that were not restored and that
@@ -130,20 +166,32 @@ func (r *Reconciler) podsOf(ctx context.Context, restore *velerov1.Restore, volu
 	return pods, nil
 }
 
+// listPods returns the pods that the restore has made, and those of others that
+// wait for it.
 func (r *Reconciler) listPods(ctx context.Context, restore *velerov1.Restore) (map[types.NamespacedName]*corev1.Pod, error) {
 	pods := map[types.NamespacedName]*corev1.Pod{}
+	for _, labels := range []client.MatchingLabels{
+		{velerov1.RestoreNameLabel: velerov1.ValidLabelValue(restore.Name)}, {velerov1.GatedByLabel: string(restore.UID)},
+	} {
+		if err := r.addPods(ctx, pods, labels); err != nil {
+			return nil, err
+		}
+	}
+	return pods, nil
+}
+
+func (r *Reconciler) addPods(ctx context.Context, pods map[types.NamespacedName]*corev1.Pod, labels client.MatchingLabels) error {
 	page := ""
 	for {
 		list := &corev1.PodList{}
-		if err := r.Reader.List(ctx, list, client.Limit(pageSize), client.Continue(page),
-			client.MatchingLabels{velerov1.RestoreNameLabel: velerov1.ValidLabelValue(restore.Name)}); err != nil {
-			return nil, fmt.Errorf("listing restored pods: %w", err)
+		if err := r.Reader.List(ctx, list, client.Limit(pageSize), client.Continue(page), labels); err != nil {
+			return fmt.Errorf("listing restored pods: %w", err)
 		}
 		for n := range list.Items {
 			pods[client.ObjectKeyFromObject(&list.Items[n])] = &list.Items[n]
 		}
 		if page = list.Continue; page == "" {
-			return pods, nil
+			return nil
 		}
 	}
 }

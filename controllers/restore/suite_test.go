@@ -26,6 +26,7 @@ import (
 	"github.com/podkeep/podkeep/config/crd"
 	"github.com/podkeep/podkeep/injector"
 	"github.com/podkeep/podkeep/internal/gateconfig"
+	"github.com/podkeep/podkeep/internal/gatedpods"
 	"github.com/podkeep/podkeep/internal/layout"
 	"github.com/podkeep/podkeep/internal/location"
 	"github.com/podkeep/podkeep/internal/objectstore"
@@ -101,6 +102,7 @@ func (w *world) part(t *testing.T) *world {
 func (w *world) intercept(funcs interceptor.Funcs) {
 	w.client = interceptor.NewClient(interceptor.NewClient(w.plain, interceptor.Funcs{Create: w.create}), funcs)
 	w.reconciler.Client, w.reconciler.Reader = w.client, w.client
+	w.reconciler.Pods = &gatedpods.Pods{Reader: w.plain, Namespace: "velero"}
 }
 
 func requestFor(r *velerov1.Restore) ctrl.Request {
@@ -168,7 +170,7 @@ func (w *world) gate(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error) 
 	if names := pod.Annotations[velerov1.RestoreVolumesAnnotation]; names != "" {
 		volumes = splitNames(names)
 	}
-	gated, _ := injector.Gate(pod, injector.GateRequest{RestoreUID: restore.UID, Volumes: volumes, Config: config})
+	gated, _ := injector.Gate(pod, injector.GateRequest{RestoreUID: restore.UID, Volumes: volumes, Config: config, Installation: "velero"})
 	return gated, nil
 }
 

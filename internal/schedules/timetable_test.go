@@ -135,3 +135,29 @@ func TestNewBackup(t *testing.T) {
 		}))
 	})
 }
+
+func TestLastAndInterval(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		expression   string
+		at           string
+		wantLast     string
+		wantInterval time.Duration
+	}{
+		"each night":             {"0 3 * * *", "2026-11-22T12:00:00Z", "2026-11-22T03:00:00Z", 24 * time.Hour},
+		"exactly when it is due": {"0 3 * * *", "2026-11-22T03:00:00Z", "2026-11-22T03:00:00Z", 24 * time.Hour},
+		"not at weekends":        {"0 3 * * 1-5", "2026-11-22T12:00:00Z", "2026-11-20T03:00:00Z", 72 * time.Hour},
+		"an interval":            {"@every 6h", "2026-11-22T12:00:00Z", "2026-11-22T06:00:00Z", 6 * time.Hour},
+		"once in four years":     {"0 0 29 2 *", "2026-11-22T12:00:00Z", "2024-02-29T00:00:00Z", 1461 * 24 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+			timetable, err := Parse(tc.expression)
+			g.Expect(err).NotTo(HaveOccurred())
+
+			g.Expect(timetable.Last(at(tc.at))).To(Equal(at(tc.wantLast)))
+			g.Expect(timetable.Interval(at(tc.at))).To(Equal(tc.wantInterval))
+		})
+	}
+}

@@ -161,6 +161,11 @@ func TestCoverageOfANamespace(t *testing.T) {
 		rows, _ := coverageOf(t, c, ns)
 		g.Expect(verdict(rows["node"])).To(Equal("Unprotected/HostPathUnsupported/"))
 	})
+	t.Run("as a table, for the namespace of -n", func(t *testing.T) {
+		out, _ := c.Podkeep(ns, "coverage")
+		NewWithT(t).Expect(out).To(And(
+			MatchRegexp(`claim/data +persistentVolumeClaim +Protected +FileSystemBackup +`+ns+`-2`), ContainSubstring("6 volumes: 1 protected")))
+	})
 	t.Run("when nothing is unprotected the exit code says so", func(t *testing.T) {
 		out, err := c.Podkeep(suite.Namespace, "coverage", ns, "-l", "app=nothing")
 		NewWithT(t).Expect(err).NotTo(HaveOccurred(), out)

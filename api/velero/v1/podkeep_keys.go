@@ -56,7 +56,8 @@ const (
 	RestoreVolumesAnnotation = "podkeep.io/restore-volumes"
 
 	// InstallationAnnotation is the install namespace of the podkeep that restores
-	// the pod. Of two installations in a cluster, only that one gates it.
+	// the pod, or that has given it a gate. Of two installations in a cluster, only
+	// that one gates it and talks to its gate.
 	InstallationAnnotation = "podkeep.io/installation"
 )
 
@@ -190,9 +191,6 @@ const (
 	HooksFinalizer = "podkeep.io/post-hooks"
 )
 
-// OwnPrefix is what all keys of podkeep begin with; the others are Velero's.
-const OwnPrefix = "podkeep.io/"
-
 // Keys of podkeep on what a restore fills, and on the pods that wait for it
 // (docs/restore.md).
 const (
@@ -235,3 +233,6 @@ const (
 	// it.
 	UngatedPodsAnnotation = "podkeep.io/ungated-pods"
 )
+
+// OwnPrefix is what all keys of podkeep begin with; the others are Velero's.
+const OwnPrefix = "podkeep.io/"
