@@ -18,12 +18,12 @@ type drain struct {
 // after ctx does. The returned function ends it at once and must be called.
 //
 // A replica that is told to end is taken out of the Service by the cluster, which
-// takes some moments to reach every node, and the API server keeps a connection
-// that it has, whatever the Service says. Half of the time is for the first. Then
-// answers end their connection with an HTTP/2 GOAWAY, after which the client makes
-// a new one, to another replica, and loses nothing. Closing the port comes last:
-// what http.Server.Shutdown does to a connection that is idle at that moment loses a request
-// that is just being sent.
+// takes some moments to reach every node, and the API server keeps connections that
+// it has, whatever the Service says. Half of the time is for the first. Then every
+// answer is the last of its connection, so that the next request makes a new one, to
+// another replica, and nothing is lost. Closing the port comes last: what
+// http.Server.Shutdown does to a connection that is idle loses a request that is just
+// being sent.
 func (s *Server) Linger(ctx context.Context) (context.Context, context.CancelFunc) {
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	forget := context.AfterFunc(ctx, func() {
@@ -56,8 +56,8 @@ func (s *Server) serve(name string, m *metrics, next http.Handler) http.Handler 
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		began := s.Clock.Now()
 		if s.drain.leaving.Load() {
-			// In HTTP/2 this header is not sent: net/http sends GOAWAY instead, and the
-			// streams that are open go on.
+			// The API server speaks HTTP/1.1 to webhooks (k8s.io/apiserver,
+			// pkg/util/webhook). In HTTP/2 net/http sends a GOAWAY instead of this header.
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, req)

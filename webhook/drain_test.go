@@ -56,42 +56,47 @@ func TestLingerEndsAtOnceWhenTheManagerHas(t *testing.T) {
 	g.Consistently(s.drain.leaving.Load, "50ms").Should(BeFalse())
 }
 
-// TestLeavingMovesConnections has a client with one HTTP/2 connection, as the API
-// server is: requests go on while it is asked to make another.
+// TestLeavingMovesConnections has a client that keeps its connection: requests go on
+// while it is made to make another.
 func TestLeavingMovesConnections(t *testing.T) {
 	t.Parallel()
-	g := NewWithT(t)
-	s := &Server{Clock: clocktesting.NewFakeClock(time.Unix(0, 0))}
-	m, err := newMetrics(prometheus.NewRegistry())
-	g.Expect(err).NotTo(HaveOccurred())
-	var from []string
-	port := httptest.NewUnstartedServer(s.serve("test", m, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
-		from = append(from, req.RemoteAddr)
-	})))
-	port.EnableHTTP2 = true
-	port.StartTLS()
-	defer port.Close()
-	call := func() {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, port.URL, nil)
-		g.Expect(err).NotTo(HaveOccurred())
-		resp, err := port.Client().Do(req)
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(resp.ProtoMajor).To(Equal(2))
-		g.Expect(resp.Body.Close()).To(Succeed())
+	for version, http2 := range map[int]bool{1: false, 2: true} {
+		t.Run("HTTP/"+strconv.Itoa(version), func(t *testing.T) {
+			t.Parallel()
+			g := NewWithT(t)
+			s := &Server{Clock: clocktesting.NewFakeClock(time.Unix(0, 0))}
+			m, err := newMetrics(prometheus.NewRegistry())
+			g.Expect(err).NotTo(HaveOccurred())
+			var from []string
+			port := httptest.NewUnstartedServer(s.serve("test", m, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+				from = append(from, req.RemoteAddr)
+			})))
+			port.EnableHTTP2 = http2
+			port.StartTLS()
+			defer port.Close()
+			call := func() {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, port.URL, nil)
+				g.Expect(err).NotTo(HaveOccurred())
+				resp, err := port.Client().Do(req)
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(resp.ProtoMajor).To(Equal(version))
+				g.Expect(resp.Body.Close()).To(Succeed())
+			}
+
+			call()
+			call()
+			s.drain.leaving.Store(true)
+			call()
+			g.Eventually(func(g Gomega) { // the client of HTTP/2 reads the GOAWAY a moment later
+				call()
+				g.Expect(from[len(from)-1]).NotTo(Equal(from[0]))
+			}).Should(Succeed())
+
+			g.Expect(from[1]).To(Equal(from[0]))
+			g.Expect(from[2]).To(Equal(from[0]))
+			g.Expect(testutil.CollectAndCount(m.duration)).To(Equal(1))
+		})
 	}
-
-	call()
-	call()
-	s.drain.leaving.Store(true)
-	call()
-	g.Eventually(func(g Gomega) { // the client reads the GOAWAY a moment later
-		call()
-		g.Expect(from[len(from)-1]).NotTo(Equal(from[0]))
-	}).Should(Succeed())
-
-	g.Expect(from[1]).To(Equal(from[0]))
-	g.Expect(from[2]).To(Equal(from[0]))
-	g.Expect(testutil.CollectAndCount(m.duration)).To(Equal(1))
 }
 
 func TestReadiness(t *testing.T) {

@@ -76,8 +76,8 @@ type admissionSample struct {
 }
 
 // measureAdmission fills the cluster with namespaces and pods, and sends admissions
-// to one replica of the webhook after the other, as the API server does, which has one
-// connection: at a fixed rate, whether answers come or not.
+// to one replica of the webhook after the other: at a fixed rate, whether answers come
+// or not.
 func (b *bench) measureAdmission(ctx context.Context) (err error) {
 	c, err := b.cluster()
 	if err != nil {
@@ -198,8 +198,11 @@ func (a *admissions) load(ctx context.Context, r replica) (admissionSample, erro
 	return sample, ctx.Err()
 }
 
+// idleConnections is how many the API server keeps (k8s.io/client-go, transport).
+const idleConnections = 25
+
 // newSender connects to a replica as the API server does to the Service: by its
-// certificate's name, over one HTTP/2 connection.
+// certificate's name, over HTTP/1.1 (k8s.io/apiserver, pkg/util/webhook).
 func (a *admissions) newSender(ctx context.Context, r replica) (*sender, error) {
 	configuration, err := a.cluster.Clientset.AdmissionregistrationV1().MutatingWebhookConfigurations().
 		Get(ctx, registration.ConfigurationName(suite.Namespace), metav1.GetOptions{})
@@ -216,9 +219,9 @@ func (a *admissions) newSender(ctx context.Context, r replica) (*sender, error) 
 		client: &http.Client{
 			Timeout: 10 * time.Second,
 			Transport: &http.Transport{
-				ForceAttemptHTTP2: true,
+				MaxIdleConnsPerHost: idleConnections,
 				TLSClientConfig: &tls.Config{
-					RootCAs: authorities, ServerName: registration.ServiceName + "." + suite.Namespace + ".svc", MinVersion: tls.VersionTLS13,
+					NextProtos: []string{"http/1.1"}, RootCAs: authorities, ServerName: registration.ServiceName + "." + suite.Namespace + ".svc", MinVersion: tls.VersionTLS13,
 				},
 			},
 		},

@@ -64,6 +64,7 @@ func dryRun(ctx context.Context, c *suite.Cluster, p *corev1.Pod) (map[string]st
 
 func TestWebhookDownStopsRestoresAndNothingElse(t *testing.T) {
 	c := suite.Connect(t)
+	c.ExpectOneInstallation(t)
 	g := NewWithT(t)
 	ns := c.NewNamespace(t, "fault")
 	c.Apply(t, suite.Pod(ns, "app"))
@@ -218,6 +219,7 @@ func restart(t *testing.T, c *suite.Cluster, name string) {
 // alone on the cluster.
 func TestUnrelatedPodsAreNotSent(t *testing.T) {
 	c := suite.Connect(t)
+	c.ExpectOneInstallation(t)
 	g := NewWithT(t)
 	count := func() [3]float64 {
 		return [3]float64{c.Decisions(t, "selection"), c.Decisions(t, "gate"), c.Decisions(t, "guard")}

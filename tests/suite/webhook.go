@@ -10,6 +10,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -21,6 +22,16 @@ const HostAddress = "10.99.0.1"
 
 // metricsPort is that of all parts of podkeep (config/install).
 const metricsPort = 8085
+
+// ExpectOneInstallation fails a test that would take the webhook of another
+// installation for the first one's: namespaces with a policy are every installation's.
+func (c *Cluster) ExpectOneInstallation(t *testing.T) {
+	t.Helper()
+	g := NewWithT(t)
+	list, err := c.Clientset.AdmissionregistrationV1().MutatingWebhookConfigurations().List(t.Context(), metav1.ListOptions{LabelSelector: "component=velero"})
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(list.Items).To(HaveLen(1), "another installation is in the cluster; remove it with: podkeep uninstall -n NAMESPACE --confirm")
+}
 
 // WebhookPods returns the pods of the webhook, also those that end.
 func (c *Cluster) WebhookPods(t *testing.T) []corev1.Pod {
