@@ -121,11 +121,13 @@ func (i Installer) trusted(ctx context.Context, name string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if found == nil || slices.ContainsFunc(registration.ClientConfigs(found), func(c *admissionv1.WebhookClientConfig) bool { return len(c.CABundle) == 0 }) {
+		if found == nil || slices.ContainsFunc(registration.ClientConfigs(found), trustsNobody) {
 			return false, nil
 		}
 	}
 	return true, nil
 }
+
+func trustsNobody(c *admissionv1.WebhookClientConfig) bool { return len(c.CABundle) == 0 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
