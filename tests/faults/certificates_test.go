@@ -99,7 +99,8 @@ func TestOwnCertificatesRotate(t *testing.T) {
 		"--webhook-arg=--certificate-renew-before=35s")
 
 	// What is there lasts for years. Removing it makes new ones, and what was trusted
-	// before is trusted on.
+	// before is trusted on. A replica that is still ending would make those of before.
+	g.Eventually(func() int { return len(webhookPods(t, c)) }, suite.Short).Should(Equal(2))
 	c.Remove(t, secret(t, c, certificatesSecret))
 	roots := map[string]bool{}
 	g.Eventually(func() int {
@@ -179,12 +180,19 @@ func expectRenewal(t *testing.T, c *suite.Cluster) {
 	}, suite.Short, "500ms").Should(Succeed())
 }
 
+func webhookPods(t *testing.T, c *suite.Cluster) []corev1.Pod {
+	t.Helper()
+	pods := &corev1.PodList{}
+	NewWithT(t).Expect(c.Client.List(t.Context(), pods, client.InNamespace(suite.Namespace), client.MatchingLabels{"deploy": "podkeep-webhook"})).To(Succeed())
+	return pods.Items
+}
+
 // expectMetric compares when the replicas say that their certificates end.
 func expectMetric(t *testing.T, c *suite.Cluster, issuer string) {
 	t.Helper()
 	g := NewWithT(t)
-	for _, p := range podsIn(t, c, suite.Namespace) {
-		if p.Labels["deploy"] != certificateName || !p.DeletionTimestamp.IsZero() {
+	for _, p := range webhookPods(t, c) {
+		if !p.DeletionTimestamp.IsZero() {
 			continue
 		}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.Status.PodIP+":8085/metrics", nil)
