@@ -102,3 +102,11 @@ images: $(BUILD_DIR)/podkeep-linux-amd64.tar $(BUILD_DIR)/podkeep-linux-arm64.ta
 
 $(BUILD_DIR)/podkeep-linux-%.tar: $(BUILD_DIR)/linux-%/podkeep $(BUILD_DIR)/linux-%/restore-wait
 	go run ./hack/image --arch $* --tag $(IMAGE) --out $@ $^
+
+# cert-manager for the tests that need it. Its modules are the versions of this one, so that
+# what both need is compiled once.
+CERT_MANAGER := $(wildcard tests/certmanager/*.go) tests/certmanager/go.mod tests/certmanager/go.sum
+
+$(BUILD_DIR)/certmanager-linux-%.tar: $(CERT_MANAGER)
+	cd tests/certmanager && GOOS=linux GOARCH=$* go build -ldflags '-s -w' -o ../../$(BUILD_DIR)/linux-$*/certmanager .
+	go run ./hack/image --arch $* --tag localhost/certmanager --out $@ $(BUILD_DIR)/linux-$*/certmanager

@@ -29,6 +29,11 @@ type handler struct {
 	name    string // label of the metrics
 	judge   judge
 	metrics *metrics
+
+	// failsOpen admits as it is a pod that cannot be judged. The API server takes an
+	// error in an answer for a refusal, whatever the failurePolicy: that is for
+	// webhooks that do not answer.
+	failsOpen bool
 }
 
 // errNotAPod is a request that the configuration of the webhook does not ask for.
@@ -39,19 +44,27 @@ var errNotAPod = errors.New("not a pod")
 func (h *handler) Handle(ctx context.Context, req admission.Request) admission.Response {
 	r, err := decode(req)
 	if err != nil {
-		h.metrics.observe(h.name, verdict{denied: true, reason: reasonError})
-		return admission.Errored(http.StatusBadRequest, err)
+		return h.failed(ctx, http.StatusBadRequest, err)
 	}
 	v, err := h.judge(ctx, r)
 	if err != nil {
-		v = verdict{denied: true, reason: reasonError}
+		return h.failed(ctx, http.StatusInternalServerError, fmt.Errorf("podkeep: %w", err))
 	}
 	h.metrics.observe(h.name, v)
 	log(ctx, v)
-	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, fmt.Errorf("podkeep: %w", err))
-	}
 	return respond(r.pod, v)
+}
+
+// failed is the answer to a request that could not be judged.
+func (h *handler) failed(ctx context.Context, code int32, err error) admission.Response {
+	v := verdict{denied: !h.failsOpen, reason: reasonError, message: err.Error()}
+	h.metrics.observe(h.name, v)
+	log(ctx, v)
+	if h.failsOpen {
+		ctrl.LoggerFrom(ctx).Error(err, "Admitted pod as it is")
+		return admission.Allowed("")
+	}
+	return admission.Errored(code, err)
 }
 
 // decode reads the pod of a request.

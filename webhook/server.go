@@ -172,7 +172,7 @@ func (s *Server) register(server crwebhook.Server, mgr ctrl.Manager) error {
 		registration.GuardPath:     (&guardHandler{gate}).judge,
 	}
 	for path, j := range judges {
-		h := &handler{name: metricNames[path], judge: j, metrics: m}
+		h := &handler{name: metricNames[path], judge: j, metrics: m, failsOpen: path == registration.SelectionPath}
 		server.Register(path, s.serve(h.name, m, &admission.Webhook{Handler: h, LogConstructor: logConstructor}))
 	}
 	for path, v := range s.validators(cached) {

@@ -140,6 +140,14 @@ func testWarnings(t *testing.T, plain client.Client, config *rest.Config) {
 		if workload == stateful {
 			g.Expect(texts).To(ContainElement(ContainSubstring("its claim data-web-0 is annotated podkeep.io/fs-backup=exclude, which wins")))
 		}
+		if workload == stateful {
+			plain := stateful.DeepCopy()
+			plain.ObjectMeta = metav1.ObjectMeta{Namespace: namespace, Name: "plain"}
+			plain.Spec.Template.Annotations = nil
+			plain.Spec.VolumeClaimTemplates[0].Annotations[velerov1.ClaimFSBackupAnnotation] = "maybe"
+			g.Expect(c.Create(t.Context(), plain)).To(Succeed())
+			g.Expect(warnings.take()).To(ContainElement(ContainSubstring("claim data-plain-0 of volume data has the annotation podkeep.io/fs-backup=maybe")))
+		}
 		workload.SetLabels(map[string]string{"c": "d"})
 		g.Expect(c.Update(t.Context(), workload)).To(Succeed())
 		g.Expect(warnings.take()).NotTo(unknown, "%T: nothing of the pods has changed", workload)

@@ -246,6 +246,21 @@ func TestValidatorsCount(t *testing.T) {
 	g.Expect(testutil.ToFloat64(m.decisions.WithLabelValues("resources", "true", "NotOurs"))).To(BeEquivalentTo(1))
 }
 
+// TestSelectionFailsOpen has a cache that answers nothing.
+func TestSelectionFailsOpen(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	broken := &world{err: errors.New("connection refused")}
+	h := served(t, broken, broken)
+	body := request(t, podKind, podWith(claimVolume("data"), restored("data")), nil)
+
+	g.Expect(answerOf(t, post(t, h, registration.SelectionPath, body)).Allowed).To(BeTrue(), "a backup tool never stops an application")
+	g.Expect(answerOf(t, post(t, h, registration.SelectionPath, []byte(`{`))).Allowed).To(BeFalse(), "that is no request at all")
+	for _, path := range []string{registration.GatePath, registration.GuardPath} {
+		g.Expect(answerOf(t, post(t, h, path, body)).Allowed).To(BeFalse(), path)
+	}
+}
+
 // TestAdmissionsReadNothingFromTheAPI sends one of each kind of request with caches
 // that are up to date.
 func TestAdmissionsReadNothingFromTheAPI(t *testing.T) {

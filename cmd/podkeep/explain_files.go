@@ -32,22 +32,25 @@ const standardInput = "-"
 func readManifests(in io.Reader, files []string) ([]manifest, error) {
 	var all []manifest
 	for _, file := range files {
-		r, name := in, "standard input"
-		if file != standardInput {
-			f, err := os.Open(file)
-			if err != nil {
-				return nil, fmt.Errorf("--filename: %w", err)
-			}
-			defer f.Close()
-			r, name = f, file
-		}
-		objects, err := decodeManifests(r, name)
+		objects, err := readManifest(in, file)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, objects...)
 	}
 	return all, nil
+}
+
+func readManifest(in io.Reader, file string) ([]manifest, error) {
+	if file == standardInput {
+		return decodeManifests(in, "standard input")
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("--filename: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	return decodeManifests(f, file)
 }
 
 func decodeManifests(r io.Reader, name string) ([]manifest, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -311,6 +313,27 @@ func TestExplainWithoutAllRights(t *testing.T) {
 	g.Expect(r.Pods[0].Warnings).To(ContainElement(And(
 		HaveField("Problem", explain.ProblemNotRead), HaveField("Text", ContainSubstring("getting persistent volume pv-1")),
 	)))
+}
+
+// TestNamespaceOfABareName: -n names the pod's namespace where the name does not.
+func TestNamespaceOfABareName(t *testing.T) {
+	t.Parallel()
+	g := NewWithT(t)
+	s := newSession(apiWith(t, noFuncs, append(shopWithPods(), serverWith())...))
+	s.namespace = func() (string, error) { return "shop", nil } // what the factory makes of -n
+	root := &cobra.Command{Use: "podkeep", SilenceUsage: true, SilenceErrors: true}
+	root.PersistentFlags().StringP("namespace", "n", "", "")
+	root.AddGroup(&cobra.Group{ID: groupClient})
+	root.AddCommand(s.commands()...)
+	var out, err bytes.Buffer
+	root.SetOut(&out)
+	root.SetErr(&err)
+
+	code := run(t.Context(), root, []string{"explain", "pod", "db", "-n", "shop", "-o", "json"})
+
+	r, _ := verdicts(t, output{out: out.String(), err: err.String(), code: code})
+	g.Expect(r.Pods[0].Namespace).To(Equal("shop"))
+	g.Expect(r.Settings.ServerDefault.Value).To(HaveValue(BeFalse()), "the installation is where it is configured")
 }
 
 func TestNamespaceFlagOfExplain(t *testing.T) {

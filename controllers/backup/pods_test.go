@@ -5,6 +5,8 @@ import (
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	velerov1 "github.com/podkeep/podkeep/api/velero/v1"
 	"github.com/podkeep/podkeep/internal/selection"
@@ -90,6 +92,20 @@ func TestJudge(t *testing.T) {
 				"cache": {reason: selection.ReasonServerDefault},
 			},
 		},
+		"a claim that asks for what cannot be read is a warning": {
+			pod: webPod(), claim: claim{block: true, wish: velerov1.ClaimInclude},
+			want: map[string]verdict{
+				"data":  {reason: selection.ReasonBlockVolume, warn: true},
+				"cache": {reason: selection.ReasonServerDefault},
+			},
+		},
+		"a claim that asks to be left out is no warning, although the pod lists it": {
+			pod: webPod(annotated(velerov1.VolumesToBackupAnnotation, "data")), claim: claim{wish: velerov1.ClaimExclude},
+			want: map[string]verdict{
+				"data":  {reason: selection.ReasonExcludedByClaim},
+				"cache": {reason: selection.ReasonServerDefault},
+			},
+		},
 		"a volume that the pod lists in a namespace that is off is a warning": {
 			pod: webPod(annotated(velerov1.VolumesToBackupAnnotation, "cache")), policy: velerov1.FSBackupOff,
 			want: map[string]verdict{
@@ -137,4 +153,46 @@ func TestJudgeTakesTheStampThatFits(t *testing.T) {
 	in.ServerDefault = true
 	verdicts = judge(podFacts{pod: pod, input: in}, selection.Resolve(in).Decisions)
 	g.Expect(verdicts[1].reason).To(Equal(selection.ReasonServerDefault), "a stamp of other inputs is not used")
+}
+
+// TestFactsOfClaimsAreThoseOfSelection: the few bytes that a backup keeps of a claim
+// and its volume are read as selection reads whole objects.
+func TestFactsOfClaimsAreThoseOfSelection(t *testing.T) {
+	t.Parallel()
+	block := corev1.PersistentVolumeBlock
+	claims := map[string]func(*corev1.PersistentVolumeClaim){
+		"plain": func(*corev1.PersistentVolumeClaim) {},
+		"block": func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeMode = &block },
+		"included": func(c *corev1.PersistentVolumeClaim) {
+			c.Annotations = map[string]string{velerov1.ClaimFSBackupAnnotation: velerov1.ClaimInclude}
+		},
+		"unknown": func(c *corev1.PersistentVolumeClaim) {
+			c.Annotations = map[string]string{velerov1.ClaimFSBackupAnnotation: "x"}
+		},
+	}
+	volumes := map[string]func(*corev1.PersistentVolume){
+		"local":    func(v *corev1.PersistentVolume) { v.Spec.Local = &corev1.LocalVolumeSource{Path: "/x"} },
+		"hostPath": func(v *corev1.PersistentVolume) { v.Spec.HostPath = &corev1.HostPathVolumeSource{Path: "/x"} },
+	}
+	for claimName, setClaim := range claims {
+		for volumeName, setVolume := range volumes {
+			t.Run(claimName+" on "+volumeName, func(t *testing.T) {
+				t.Parallel()
+				g := NewWithT(t)
+				c, v := &corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}
+				c.Spec.VolumeName, c.Status.Phase = "pv", corev1.ClaimBound
+				setClaim(c)
+				setVolume(v)
+				rawClaim, err := runtime.DefaultUnstructuredConverter.ToUnstructured(c)
+				g.Expect(err).NotTo(HaveOccurred())
+				rawVolume, err := runtime.DefaultUnstructuredConverter.ToUnstructured(v)
+				g.Expect(err).NotTo(HaveOccurred())
+
+				cl := newClaim(&unstructured.Unstructured{Object: rawClaim}, "")
+				cl.volume.setFacts(&unstructured.Unstructured{Object: rawVolume})
+
+				g.Expect(claimFactsOf(cl)).To(Equal(selection.ClaimFactsOf(c, v)))
+			})
+		}
+	}
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/podkeep/podkeep/webhook/serving"
@@ -128,11 +129,18 @@ func (i Installer) ForgetOtherIssuer(ctx context.Context, in Issued) error {
 	if err := i.Remove(ctx, others); err != nil {
 		return err
 	}
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error { return i.forgetKeys(ctx, in) })
+}
+
+func (i Installer) forgetKeys(ctx context.Context, in Issued) error {
+	own, err := get(ctx, i.Client, in.Namespace, serving.SecretName, &corev1.Secret{})
+	if err != nil || own == nil {
+		return err
+	}
 	after := serving.WithoutOther(own, in.Issuer)
 	if after == nil {
 		return nil
 	}
-	// When a replica has written it meanwhile, the next run does this.
 	if err := i.Client.Update(ctx, after); err != nil {
 		return fmt.Errorf("removing keys of before from Secret %s: %w", serving.SecretName, err)
 	}

@@ -61,6 +61,8 @@ func deploymentMissing(name string, d *appsv1.Deployment) string {
 	switch {
 	case d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < want:
 		return fmt.Sprintf("Deployment %s is being rolled out", name)
+	case d.Status.Replicas > d.Status.UpdatedReplicas: // those of before count as available, too
+		return fmt.Sprintf("Deployment %s has %d pods of before", name, d.Status.Replicas-d.Status.UpdatedReplicas)
 	case d.Status.AvailableReplicas < want:
 		return fmt.Sprintf("Deployment %s has %d of %d pods ready", name, d.Status.AvailableReplicas, want)
 	}

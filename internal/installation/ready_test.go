@@ -38,6 +38,12 @@ func TestNotReady(t *testing.T) {
 			state: working(func(s *State) { s.Deployments["velero"] = nil }),
 			want:  []string{"Deployment velero does not exist"},
 		},
+		"pods of before make nothing ready": {
+			state: working(func(s *State) {
+				s.Deployments["velero"].Status = appsv1.DeploymentStatus{Replicas: 2, UpdatedReplicas: 1, AvailableReplicas: 1}
+			}),
+			want: []string{"Deployment velero has 1 pods of before"},
+		},
 		"a pod says why it does not start": {
 			state: working(func(s *State) {
 				s.Deployments["velero"].Status.AvailableReplicas = 0

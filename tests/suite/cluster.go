@@ -189,7 +189,10 @@ func (c *Cluster) FirstLog(t *testing.T, p corev1.Pod, container string) string 
 // Image is the image that the test cluster's podkeep runs.
 func (c *Cluster) Image(t *testing.T) string {
 	t.Helper()
-	d, err := c.Clientset.AppsV1().Deployments(Namespace).Get(t.Context(), "velero", metav1.GetOptions{})
+	// Also for cleanups, which run after the test's context has ended.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), Short)
+	defer cancel()
+	d, err := c.Clientset.AppsV1().Deployments(Namespace).Get(ctx, "velero", metav1.GetOptions{})
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return d.Spec.Template.Spec.Containers[0].Image
 }

@@ -163,10 +163,13 @@ const writtenByPeople = `!object.metadata.?ownerReferences.orValue([]).exists(o,
 var (
 	specChanges = `request.operation == "CREATE" || ` + differs(".?spec")
 
-	// anyAnnotated looks where workloads have the annotations of their pods:
-	// CronJobs deeper than the others.
+	// anyAnnotated looks where workloads have the annotations of their pods, CronJobs
+	// deeper than the others, and StatefulSets those of their claims.
 	anyAnnotated = annotated("object.?spec.?template.?metadata") + " || " +
-		annotated("object.?spec.?jobTemplate.?spec.?template.?metadata")
+		annotated("object.?spec.?jobTemplate.?spec.?template.?metadata") + " || " + claimsAnnotated
+
+	claimsAnnotated = fmt.Sprintf(
+		"object.?spec.?volumeClaimTemplates.orValue([]).exists(c, c.?metadata.?annotations[?%q].hasValue())", velerov1.ClaimFSBackupAnnotation)
 )
 
 // annotated is true when the metadata at path has an annotation of backups.

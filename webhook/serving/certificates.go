@@ -232,7 +232,7 @@ func (c *Certificates) write(ctx context.Context, o observed, s step, data map[s
 // cert-manager's to write.
 func (c *Certificates) trust(ctx context.Context, o observed) error {
 	for _, before := range untrusting(o) {
-		after := before.DeepCopyObject().(client.Object) //nolint:forcetypeassert // a copy has the type of the original
+		after := before.DeepCopyObject().(client.Object)
 		for _, bundle := range caBundles(after) {
 			*bundle = o.own.Data[keyAuthority]
 		}

@@ -9,6 +9,10 @@ import (
 	"strconv"
 )
 
+// maxSearched bounds the objects that are searched, in bytes: the object is decoded
+// once for each value.
+const maxSearched = 64 << 10
+
 // maxLeaves bounds how many values of an object are tried to find the one that does
 // not fit. Objects of people have a few dozen.
 const maxLeaves = 500
@@ -21,7 +25,7 @@ func misfit(raw []byte, err error, decode func([]byte) error) string {
 		return fmt.Sprintf("%s: Invalid value: %s: must be of type %s", t.Field, t.Value, t.Type)
 	}
 	var object map[string]any
-	if json.Unmarshal(raw, &object) == nil {
+	if len(raw) <= maxSearched && json.Unmarshal(raw, &object) == nil {
 		s := search{root: object, decode: decode, left: maxLeaves}
 		if path, value, found := s.among(object, ""); found {
 			return fmt.Sprintf("%s: Invalid value: %s: %v", path, value, err)
