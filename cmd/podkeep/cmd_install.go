@@ -153,10 +153,12 @@ func checkMonitoring(o install.Options, kinds meta.RESTMapper) error {
 	}
 	for _, kind := range []string{monitoring.KindRule, monitoring.KindPodMonitor} {
 		gvk := monitoring.GroupVersion.WithKind(kind)
-		if _, err := kinds.RESTMapping(gvk.GroupKind(), gvk.Version); meta.IsNoMatchError(err) {
+		_, err := kinds.RESTMapping(gvk.GroupKind(), gvk.Version)
+		switch {
+		case meta.IsNoMatchError(err):
 			return fmt.Errorf("--monitoring: the cluster has no kind %s of %s: install the Prometheus operator first, "+
 				"or leave the flag out and load the rules that podkeep coverage --rules prints", kind, monitoring.GroupVersion)
-		} else if err != nil {
+		case err != nil:
 			return fmt.Errorf("--monitoring: asking for kind %s: %w", kind, err)
 		}
 	}

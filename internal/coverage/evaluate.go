@@ -19,20 +19,33 @@ import (
 func Rows(f Facts) iter.Seq[Row] {
 	return func(yield func(Row) bool) {
 		e := newEvaluation(f)
-		for _, p := range f.Pods {
-			if p.mover && p.Namespace == f.InstallNamespace {
-				continue
-			}
-			for i, c := range e.lookAt(p) {
-				if c != nil && !yield(e.podRow(p, i, c)) {
-					return
-				}
+		if e.podRows(yield) {
+			e.claimRows(yield)
+		}
+	}
+}
+
+// podRows asks about all pods, and yields the rows of their volumes without a claim.
+// It returns false when no more are wanted.
+func (e *evaluation) podRows(yield func(Row) bool) bool {
+	for _, p := range e.facts.Pods {
+		if p.mover && p.Namespace == e.facts.InstallNamespace {
+			continue
+		}
+		for i, c := range e.lookAt(p) {
+			if c != nil && !yield(e.podRow(p, i, c)) {
+				return false
 			}
 		}
-		for _, c := range f.Claims {
-			if !yield(e.claimRow(c)) {
-				return
-			}
+	}
+	return true
+}
+
+// claimRows yields the rows of all claims, after podRows.
+func (e *evaluation) claimRows(yield func(Row) bool) {
+	for _, c := range e.facts.Claims {
+		if !yield(e.claimRow(c)) {
+			return
 		}
 	}
 }

@@ -135,7 +135,7 @@ func TestPodsAreSmall(t *testing.T) {
 func TestEachReasonIsDocumented(t *testing.T) {
 	t.Parallel()
 	g := NewWithT(t)
-	source, err := os.ReadFile("doc.go")
+	source, err := os.ReadFile("verdict.go")
 	g.Expect(err).NotTo(HaveOccurred())
 	page, err := os.ReadFile("../../docs/coverage.md")
 	g.Expect(err).NotTo(HaveOccurred())
