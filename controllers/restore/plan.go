@@ -117,7 +117,8 @@ func plan(o observed) step {
 	case r.DeletionTimestamp != nil:
 		return stopStep(o, stopping{since: r.DeletionTimestamp.Time, message: "the restore is being deleted", then: step{action: actCleanUp}})
 	case r.Status.Phase == velerov1.RestorePhaseFailed && len(uncanceled(o.volumes)) > 0:
-		return step{action: actCancelVolumes, reason: velerov1.ReasonCanceled, volumes: uncanceled(o.volumes), message: cmp.Or(r.Status.FailureReason, "the restore has failed")}
+		return step{action: actCancelVolumes, reason: velerov1.ReasonCanceled, volumes: uncanceled(o.volumes),
+			message: cmp.Or(r.Status.FailureReason, "the restore has failed")}
 	case r.IsFinished() || isOthers(r):
 		return step{action: actNothing}
 	case cancelRequestedBy(r) != "":

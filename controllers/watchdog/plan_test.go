@@ -129,7 +129,7 @@ func TestMarksStayAsLongAsTheyAreNeeded(t *testing.T) {
 	}
 }
 
-func when[T any](yes bool, all []T) []T { //nolint:revive // a table's column
+func when[T any](yes bool, all []T) []T {
 	if yes {
 		return all
 	}

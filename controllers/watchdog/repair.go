@@ -60,7 +60,8 @@ func (r *Reconciler) recreate(ctx context.Context, p ungatedPod) error {
 	if err := r.Client.Delete(ctx, pod, client.Preconditions{UID: &p.uid}); err != nil {
 		return ignoreGone(fmt.Errorf("deleting pod %s: %w", p.podKey, err))
 	}
-	message := fmt.Sprintf("deleted before it started, because it did not wait until volumes %s are restored; its controller makes another one", strings.Join(p.volumes, ", "))
+	message := fmt.Sprintf("deleted before it started, because it did not wait until volumes %s are restored; its controller makes another one",
+		strings.Join(p.volumes, ", "))
 	ctrl.LoggerFrom(ctx).Info("Deleted pod without gate", "Pod", p.String(), "volumes", p.volumes)
 	r.Recorder.Eventf(pod, nil, corev1.EventTypeWarning, eventRecreated, eventAction, "%s", message)
 	r.metrics.repairs.WithLabelValues(repairRecreated).Inc()

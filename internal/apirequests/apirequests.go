@@ -63,6 +63,7 @@ type transport struct {
 	count func(*http.Request)
 }
 
+// RoundTrip counts a request and sends it.
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.count(r)
 	return t.next.RoundTrip(r)

@@ -99,7 +99,7 @@ func TestWorkGrowsWithTheCluster(t *testing.T) {
 	cost := func(pods int) float64 {
 		facts := largeCluster(pods)
 		return testing.AllocsPerRun(1, func() {
-			for range Rows(facts) { //nolint:revive // only their cost is of interest
+			for range Rows(facts) {
 			}
 		})
 	}

@@ -85,7 +85,7 @@ func wish(s Subject, v corev1.Volume, value string) string {
 // would lose it with the next pod.
 func lists(s Subject, annotation string, names []string) string {
 	value := strings.Join(names, ",")
-	where := "the pod template"
+	var where string
 	switch {
 	case s.Owner != "":
 		where = "the pod template of " + s.Owner

@@ -89,11 +89,11 @@ func (i Installer) certificate(ctx context.Context, ns, name string) (*certmanag
 	u := &unstructured.Unstructured{}
 	u.SetGroupVersionKind(certmanagerv1.SchemeGroupVersion.WithKind(certmanagerv1.CertificateKind))
 	err := i.Client.Get(ctx, client.ObjectKey{Namespace: ns, Name: name}, u)
-	switch {
-	case ignoreNoKind(err) == nil && err != nil:
-		return nil, nil
-	case err != nil:
+	if ignoreNoKind(err) != nil {
 		return nil, fmt.Errorf("getting Certificate %s: %w", name, err)
+	}
+	if u.GetUID() == "" { // nothing was read
+		return nil, nil
 	}
 	c := &certmanagerv1.Certificate{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, c); err != nil {

@@ -72,6 +72,7 @@ var ErrNotSupported = errors.New("not supported by podkeep")
 // unsupported is an error that is ErrNotSupported, with a text of its own.
 type unsupported struct{ error }
 
+// Is makes errors.Is find ErrNotSupported.
 func (unsupported) Is(target error) bool { return target == ErrNotSupported }
 
 // New reduces a BackupStorageLocation to a Location, or says which field is

@@ -142,8 +142,10 @@ func (r review) body(uid, namespace string) []byte {
 func newLoadPod() *corev1.Pod {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Name: "app-0", Labels: map[string]string{"app.kubernetes.io/name": "app", "app.kubernetes.io/instance": "bench"},
-		Annotations:   map[string]string{velerov1.VolumesToBackupAnnotation: "data,logs", velerov1.VolumesToExcludeAnnotation: "scratch"},
-		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", Operation: metav1.ManagedFieldsOperationUpdate, FieldsV1: &metav1.FieldsV1{Raw: managedFields()}}},
+		Annotations: map[string]string{velerov1.VolumesToBackupAnnotation: "data,logs", velerov1.VolumesToExcludeAnnotation: "scratch"},
+		ManagedFields: []metav1.ManagedFieldsEntry{{
+			Manager: "kube-controller-manager", Operation: metav1.ManagedFieldsOperationUpdate, FieldsV1: metav1.NewFieldsV1(managedFields()),
+		}},
 	}}
 	for _, name := range []string{"data", "logs", "scratch"} {
 		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
@@ -170,7 +172,7 @@ func newLoadPod() *corev1.Pod {
 }
 
 // managedFields is about what the API server has for such a pod.
-func managedFields() []byte {
+func managedFields() string {
 	fields := map[string]any{}
 	for i := range 40 {
 		fields[fmt.Sprintf("f:field-%d", i)] = map[string]any{".": map[string]any{}, "f:name": map[string]any{}}
@@ -179,5 +181,5 @@ func managedFields() []byte {
 	if err != nil {
 		panic(err)
 	}
-	return raw
+	return string(raw)
 }

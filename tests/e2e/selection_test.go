@@ -168,7 +168,6 @@ volumePolicies:
 func TestBackupsOverrideTheSelection(t *testing.T) {
 	t.Parallel()
 	c := suite.Connect(t)
-	g := NewWithT(t)
 	ns := c.NewNamespace(t, "override")
 	policy := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: suite.Namespace, Name: ns}, Data: map[string]string{"policy": severalConditions}}
 	c.Apply(t, policy)
@@ -207,6 +206,7 @@ func TestBackupsOverrideTheSelection(t *testing.T) {
 		})
 	}
 
+	g := NewWithT(t)
 	manifest, err := yaml.Marshal(suite.Deployment(ns, "later"))
 	g.Expect(err).NotTo(HaveOccurred())
 	file := filepath.Join(t.TempDir(), "later.yaml")

@@ -58,7 +58,6 @@ type rotation struct {
 	rand *rand.Rand
 
 	now      time.Time
-	version  int // of objects
 	world    view
 	replicas []*replica
 

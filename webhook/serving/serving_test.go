@@ -221,7 +221,7 @@ func TestWhatIsTrustedStaysTrusted(t *testing.T) {
 			before := o.candidate()
 			change(&o)
 
-			data := map[string][]byte{}
+			var data map[string][]byte
 			if o.issuer == CertManager {
 				data = withAuthority(o)
 			} else {
