@@ -137,10 +137,7 @@ func namesOf(fillings []hold.Filling) string {
 	for _, f := range fillings {
 		names = append(names, f.Pod.Namespace+"/"+f.Pod.Name+" "+f.Volume.Name)
 	}
-	if more := len(names) - maxNamedVolumes; more > 0 {
-		names = append(names[:maxNamedVolumes], fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(names, ", ")
+	return strings.Join(bounded(names), ", ")
 }
 
 // endLost ends volumes that no node agent has taken and whose pods are gone. The

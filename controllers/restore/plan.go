@@ -264,6 +264,14 @@ func keep[T any](all []T, wanted func(T) bool) []T {
 // maxNamedVolumes bounds how many volumes a message names.
 const maxNamedVolumes = 5
 
+// bounded cuts a list for a message, and says how many it leaves out.
+func bounded(names []string) []string {
+	if more := len(names) - maxNamedVolumes; more > 0 {
+		return append(names[:maxNamedVolumes:maxNamedVolumes], fmt.Sprintf("and %d more", more))
+	}
+	return names
+}
+
 // waitingMessage names the volumes that are not finished, in a stable order, and
 // what their pods wait for.
 func waitingMessage(o observed) string {
@@ -277,12 +285,8 @@ func waitingMessage(o observed) string {
 	slices.Sort(names)
 	slices.Sort(reasons)
 	reasons = slices.Compact(reasons)
-	if more := len(names) - maxNamedVolumes; more > 0 {
-		names = append(names[:maxNamedVolumes], fmt.Sprintf("and %d more", more))
-	}
-	if more := len(reasons) - maxNamedVolumes; more > 0 {
-		reasons = append(reasons[:maxNamedVolumes], fmt.Sprintf("and %d more", more))
-	}
+	names = bounded(names)
+	reasons = bounded(reasons)
 	message := "waiting for volumes: " + strings.Join(names, ", ")
 	if len(reasons) > 0 {
 		message += "; " + strings.Join(reasons, "; ")

@@ -3,7 +3,6 @@ package restore
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -65,9 +64,7 @@ func (p *pass) wait() error {
 		}
 	}
 	slices.Sort(names)
-	if more := len(names) - maxNamedVolumes; more > 0 {
-		names = append(names[:maxNamedVolumes], fmt.Sprintf("and %d more", more))
-	}
+	names = bounded(names)
 	age := p.now.Sub(p.restore.Status.StartTimestamp.Time)
 	return outcome.Waitf(first.reason, min(max(age/4, minPassInterval), maxPassInterval),
 		"trying again: %s: %w", strings.Join(names, ", "), first.entry.Err)
